@@ -1,0 +1,126 @@
+//! 24-bit length framing over a read buffer: frames are found in place, large ones cut out without a copy.
+
+use crate::error::FrameError;
+use crate::frame::{LENGTH, MAX_FRAME};
+use bytes::{Buf, BytesMut};
+
+/// Bytes read from a byte stream and not yet handled.
+///
+/// The buffer grows only as bytes arrive: a length field that announces 16 MiB reserves nothing by itself.
+#[derive(Debug, Default)]
+pub struct ReadBuffer {
+    bytes: BytesMut,
+}
+
+/// Bytes asked of the socket by one read.
+const READ: usize = 64 * 1024;
+
+impl ReadBuffer {
+    /// An empty buffer that holds no memory.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Where a transport appends what it reads; at least a quarter of a read's size is free.
+    pub fn space(&mut self) -> &mut BytesMut {
+        if self.bytes.capacity() - self.bytes.len() < READ / 4 {
+            self.bytes.reserve(READ.max(self.bytes.len()));
+        }
+        &mut self.bytes
+    }
+
+    /// The length of the first frame, its 3 length bytes included, if all of it is here.
+    ///
+    /// # Errors
+    /// [`FrameError::TooLong`] as soon as the length field says more than `max`.
+    #[inline]
+    pub fn complete(&self, max: usize) -> Result<Option<usize>, FrameError> {
+        match self.announced() {
+            Some(len) if len > max => Err(FrameError::TooLong { len, max }),
+            Some(len) if self.bytes.len() >= LENGTH + len => Ok(Some(LENGTH + len)),
+            _ => Ok(None),
+        }
+    }
+
+    /// What the first length field says, once it is here: at most [`MAX_FRAME`].
+    #[inline]
+    pub fn announced(&self) -> Option<usize> {
+        const { assert!(MAX_FRAME == 0xFF_FFFF) }
+        let [a, b, c] = *self.bytes.first_chunk::<3>()?;
+        Some(usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c))
+    }
+
+    /// The first `len` bytes, a frame with its length, in place.
+    #[inline]
+    pub fn peek(&mut self, len: usize) -> &mut [u8] {
+        &mut self.bytes[..len]
+    }
+
+    /// Drops the first `len` bytes.
+    #[inline]
+    pub fn consume(&mut self, len: usize) {
+        self.bytes.advance(len);
+    }
+
+    /// Cuts the first `len` bytes out, without a copy.
+    pub fn take(&mut self, len: usize) -> BytesMut {
+        self.bytes.split_to(len)
+    }
+
+    /// Bytes that wait for the rest of their frame.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Memory held.
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// Gives the memory back if nothing waits; a short rest moves to memory of its own size, so that an idle
+    /// connection pins no read block.
+    pub fn shrink(&mut self) {
+        if self.bytes.is_empty() {
+            self.bytes = BytesMut::new();
+        } else if self.bytes.len() < READ / 16 {
+            self.bytes = BytesMut::from(&self.bytes[..]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_arrive_in_any_cut() {
+        let wire = [0, 0, 6, 0, 0, 0, 1, 36, 0, 0, 0, 7, 0, 0, 0, 2, 40, 64, 9];
+        for step in 1..=wire.len() {
+            let mut buffer = ReadBuffer::new();
+            let mut frames = Vec::new();
+            for part in wire.chunks(step) {
+                buffer.space().extend_from_slice(part);
+                while let Some(len) = buffer.complete(100).unwrap() {
+                    frames.push(buffer.take(len).to_vec());
+                }
+            }
+            assert_eq!(frames, [wire[..9].to_vec(), wire[9..].to_vec()], "cut every {step} bytes");
+            assert!(buffer.is_empty());
+        }
+    }
+
+    #[test]
+    fn an_announced_length_reserves_nothing() {
+        let mut buffer = ReadBuffer::new();
+        buffer.space().extend_from_slice(&[0xFF, 0xFF, 0xFF, 0]);
+        assert_eq!(buffer.complete(MAX_FRAME), Ok(None));
+        buffer.shrink();
+        assert!(buffer.capacity() <= 64, "{}", buffer.capacity());
+        assert_eq!(buffer.complete(1000), Err(FrameError::TooLong { len: MAX_FRAME, max: 1000 }));
+    }
+}

@@ -1,0 +1,66 @@
+use bytes::{Buf, BytesMut};
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+/// Bytes to be written, in chunks that keep their memory.
+#[derive(Debug, Default)]
+pub struct Batch {
+    chunks: VecDeque<BytesMut>,
+    len: usize,
+}
+
+impl Batch {
+    /// Appends a chunk; an empty one is dropped.
+    pub fn push(&mut self, chunk: BytesMut) {
+        if !chunk.is_empty() {
+            self.len += chunk.len();
+            self.chunks.push_back(chunk);
+        }
+    }
+
+    /// Bytes in it.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Fills `slices` with the front chunks and returns how many were filled.
+    pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let mut filled = 0;
+        for (slice, chunk) in slices.iter_mut().zip(&self.chunks) {
+            *slice = IoSlice::new(chunk);
+            filled += 1;
+        }
+        filled
+    }
+
+    /// Drops `n` bytes from the front.
+    pub fn advance(&mut self, mut n: usize) {
+        self.len -= n;
+        while n > 0 {
+            let front = self.chunks.front_mut().expect("advance stays within the batch");
+            if n < front.len() {
+                front.advance(n);
+                return;
+            }
+            n -= front.len();
+            self.chunks.pop_front();
+        }
+    }
+
+    /// Takes the first chunk out.
+    pub fn pop(&mut self) -> Option<BytesMut> {
+        let chunk = self.chunks.pop_front()?;
+        self.len -= chunk.len();
+        Some(chunk)
+    }
+
+    /// The first chunk, if the batch holds that one alone: what a plain write takes.
+    pub fn single(&self) -> Option<&[u8]> {
+        (self.chunks.len() == 1).then(|| &self.chunks[0][..])
+    }
+}

@@ -1,0 +1,63 @@
+//! What carries frames: non-blocking reads and writes of a byte stream, and waiting for either.
+//!
+//! A [`Transport`] has one reader and one writer at a time; its owner sees to that. Nothing here spawns a task or
+//! buffers: what the socket does not take stays in the [`Batch`].
+
+mod batch;
+mod memory;
+mod tcp;
+
+pub use batch::Batch;
+pub use memory::{MemoryTransport, memory_pair};
+pub use tcp::TcpTransport;
+
+use bytes::BytesMut;
+use std::future::poll_fn;
+use std::io;
+use std::task::{Context, Poll};
+
+/// A connected byte stream in non-blocking form.
+pub trait Transport: Send + Sync + 'static {
+    /// Ready once a read may succeed; one task waits at a time.
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Ready once a write may succeed; one task waits at a time.
+    fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Appends what is there, at most the free capacity of `into` for sockets; `Ok(0)` is the end of the stream.
+    ///
+    /// # Errors
+    /// `WouldBlock` if nothing is there yet; anything else ends the connection.
+    fn try_read(&self, into: &mut BytesMut) -> io::Result<usize>;
+
+    /// Writes from the front of the batch and removes what was taken; returns the number of bytes taken.
+    ///
+    /// # Errors
+    /// `WouldBlock` if nothing can be taken now; anything else ends the connection.
+    fn try_write(&self, batch: &mut Batch) -> io::Result<usize>;
+
+    /// Ends both directions; the peer sees the end of the stream, a waiting reader of this side wakes.
+    fn shutdown(&self);
+
+    /// The peer's address, for people.
+    fn peer(&self) -> String;
+}
+
+/// Waits until a read may succeed.
+///
+/// # Errors
+/// If the transport is gone.
+pub async fn readable(transport: &dyn Transport) -> io::Result<()> {
+    poll_fn(|cx| transport.poll_readable(cx)).await
+}
+
+/// Waits until a write may succeed.
+///
+/// # Errors
+/// If the transport is gone.
+pub async fn writable(transport: &dyn Transport) -> io::Result<()> {
+    poll_fn(|cx| transport.poll_writable(cx)).await
+}
+
+#[cfg(test)]
+mod tests;
