@@ -21,10 +21,17 @@ impl ReadBuffer {
         Self::default()
     }
 
-    /// Where a transport appends what it reads; at least a quarter of a read's size is free.
+    /// Where a transport appends what it reads. It doubles while a long frame arrives, but not past that frame's end.
     pub fn space(&mut self) -> &mut BytesMut {
-        if self.bytes.capacity() - self.bytes.len() < READ / 4 {
-            self.bytes.reserve(READ.max(self.bytes.len()));
+        let len = self.bytes.len();
+        let free = self.bytes.capacity() - len;
+        let left = self.announced().map_or(0, |frame| (LENGTH + frame).saturating_sub(len));
+        if left > READ {
+            if free == 0 {
+                self.bytes.reserve(left.min(len.max(READ)));
+            }
+        } else if free < READ / 4 {
+            self.bytes.reserve(READ);
         }
         &mut self.bytes
     }

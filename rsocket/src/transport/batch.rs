@@ -52,6 +52,37 @@ impl Batch {
         }
     }
 
+    /// Keeps the first `len` bytes.
+    pub fn truncate(&mut self, len: usize) {
+        while self.len > len {
+            let over = self.len - len;
+            let back = self.chunks.back_mut().expect("a batch has as many bytes as it counts");
+            if back.len() > over {
+                back.truncate(back.len() - over);
+                self.len = len;
+            } else {
+                self.len -= back.len();
+                self.chunks.pop_back();
+            }
+        }
+    }
+
+    /// Puts a chunk behind the first `at` bytes.
+    pub fn insert(&mut self, at: usize, chunk: BytesMut) {
+        let (mut index, mut left) = (0, at);
+        while left > 0 {
+            let len = self.chunks[index].len();
+            if left < len {
+                let rest = self.chunks[index].split_off(left);
+                self.chunks.insert(index + 1, rest);
+            }
+            left -= left.min(len);
+            index += 1;
+        }
+        self.len += chunk.len();
+        self.chunks.insert(index, chunk);
+    }
+
     /// Takes the first chunk out.
     pub fn pop(&mut self) -> Option<BytesMut> {
         let chunk = self.chunks.pop_front()?;

@@ -3,6 +3,7 @@ use bytes::BytesMut;
 use socket2::SockRef;
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll, ready};
+use tokio::io::Interest;
 use tokio::net::{TcpStream, ToSocketAddrs};
 
 /// Bytes the kernel may hold unsent per socket, so that what is queued last can still go first.
@@ -49,7 +50,18 @@ impl Transport for TcpTransport {
     }
 
     fn try_read(&self, into: &mut BytesMut) -> io::Result<usize> {
-        self.stream.try_read_buf(into)
+        // A read that fills less than it was given has emptied the socket; saying so saves the read that would only
+        // find that out (the event is edge-triggered, so what comes later is a new one).
+        let room = into.capacity() - into.len();
+        let mut short = None;
+        let read = self.stream.try_io(Interest::READABLE, || match self.stream.try_read_buf(into)? {
+            read if read > 0 && read < room => {
+                short = Some(read);
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+            read => Ok(read),
+        });
+        short.map_or(read, Ok)
     }
 
     fn try_write(&self, batch: &mut Batch) -> io::Result<usize> {

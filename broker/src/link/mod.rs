@@ -1,0 +1,289 @@
+//! A connection as the rest of the broker sees it: open a stream on it, give it a frame, close it.
+//!
+//! ```text
+//!  state     pure: streams, windows, outbox of one link        streams  ids and legs
+//!  window    pure: clamps the credit passed on                 outbox   pure: frames to write, by stream
+//!  writer    one writer at a time, by claim                    budget   one for the whole broker
+//! ```
+//! Invariant: never two links' locks at once, and no system call under a lock. What one link's change means for another
+//! is an [`Effect`], applied after the lock is gone.
+
+mod budget;
+mod outbox;
+mod packet;
+mod state;
+mod streams;
+#[cfg(test)]
+mod tests;
+mod watch;
+mod window;
+mod writer;
+
+pub(crate) use budget::{Budget, Load, links_to_close, streams_to_end};
+pub(crate) use packet::{Packet, Step};
+pub(crate) use state::{Begin, Bounds, Delivered, Departure, Effect, Opening, Refusal, State};
+pub(crate) use streams::{Leg, Serial};
+pub(crate) use window::Limits;
+pub(crate) use writer::Touched;
+
+use crate::metrics::Meters;
+use outbox::Writing;
+use parking_lot::Mutex;
+use rsocket::frame::StreamId;
+use rsocket::transport::Transport;
+use rsocket::{ErrorCode, Frame};
+use std::sync::Arc;
+use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use writer::Claim;
+
+/// What kind of peer a link leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LinkKind {
+    /// An application.
+    App,
+    /// A service of the broker itself.
+    Memory,
+}
+
+/// What all links share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub bounds: Arc<Bounds>,
+    pub budget: Budget,
+    pub meters: Arc<Meters>,
+    /// Bytes given to one write.
+    pub batch: usize,
+    pub timing: Timing,
+}
+
+pub(crate) use watch::{Health, Sample, Timing, Watch};
+
+/// One connection.
+pub(crate) struct Link {
+    pub id: u64,
+    pub kind: LinkKind,
+    pub peer: String,
+    transport: Arc<dyn Transport>,
+    shared: Arc<Shared>,
+    inner: Mutex<Inner>,
+    /// Streams open towards this app: what balancing compares.
+    load: AtomicU32,
+    /// Used only if nothing else is left: over its mark, stalled, suspect or draining.
+    is_avoided: AtomicBool,
+    /// Bytes of an unfinished frame and of requests whose metadata is being gathered.
+    pending: AtomicUsize,
+}
+
+struct Inner {
+    state: State<Arc<Link>>,
+    is_claimed: bool,
+    /// The socket was full when last written to: what is queued stays and is charged.
+    is_blocked: bool,
+    /// Bytes in the claim holder's hands.
+    writing: usize,
+    charged: usize,
+    /// What the claim holder writes before it shuts the socket down.
+    farewell: Option<Frame>,
+    watch: Watch,
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "link {} ({})", self.id, self.peer)
+    }
+}
+
+impl Link {
+    pub(crate) fn new(id: u64, kind: LinkKind, transport: Arc<dyn Transport>, shared: Arc<Shared>, watch: Watch) -> Arc<Self> {
+        let bounds = match kind {
+            LinkKind::App => shared.bounds.clone(),
+            LinkKind::Memory => Arc::new(shared.bounds.unbounded()),
+        };
+        let state = State::new(id, bounds);
+        Arc::new(Self {
+            id,
+            kind,
+            peer: transport.peer(),
+            transport,
+            inner: Mutex::new(Inner {
+                state,
+                is_claimed: false,
+                is_blocked: false,
+                writing: 0,
+                charged: 0,
+                farewell: None,
+                watch,
+            }),
+            shared,
+            load: AtomicU32::new(0),
+            is_avoided: AtomicBool::new(false),
+            pending: AtomicUsize::new(0),
+        })
+    }
+
+    pub(crate) fn transport(&self) -> &Arc<dyn Transport> {
+        &self.transport
+    }
+
+    /// Streams open towards this app.
+    pub(crate) fn load(&self) -> u32 {
+        self.load.load(Ordering::Relaxed)
+    }
+
+    /// Whether other endpoints are preferred.
+    pub(crate) fn is_avoided(&self) -> bool {
+        self.is_avoided.load(Ordering::Relaxed)
+    }
+
+    /// All streams, both ways.
+    pub(crate) fn streams(&self) -> usize {
+        self.inner.lock().state.streams.len()
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.inner.lock().state.is_closed
+    }
+
+    /// Takes no new streams from now on; the ones there are go on.
+    pub(crate) fn drain(&self) {
+        self.inner.lock().state.is_draining = true;
+        self.is_avoided.store(true, Ordering::Relaxed);
+    }
+
+    /// Changes the state under the lock; if something is to be written and nobody is writing, the claim is added to
+    /// `touched`.
+    #[inline]
+    pub(crate) fn with<R>(self: &Arc<Self>, touched: &mut Touched, change: impl FnOnce(&mut State<Arc<Self>>) -> R) -> R {
+        let mut inner = self.inner.lock();
+        let result = change(&mut inner.state);
+        let is_new = !inner.is_claimed && !inner.state.outbox.is_empty();
+        inner.is_claimed |= is_new;
+        self.settle(&mut inner);
+        drop(inner);
+        if is_new {
+            touched.add(Claim::new(self.clone()));
+        }
+        result
+    }
+
+    /// Publishes what balancing reads, and charges the budget while the socket is full.
+    #[inline]
+    fn settle(&self, inner: &mut Inner) {
+        let load = inner.state.streams.count(rsocket::stream::Role::Responder) as u32;
+        self.load.store(load, Ordering::Relaxed);
+        if inner.is_blocked || inner.charged > 0 {
+            self.charge(inner);
+        }
+    }
+
+    fn charge(&self, inner: &mut Inner) {
+        let held = inner.state.weight() + inner.writing + self.pending.load(Ordering::Relaxed);
+        let charge = if inner.state.is_closed { 0 } else { budget::charge(held) };
+        if charge != inner.charged {
+            self.shared.budget.change(inner.charged, charge);
+            inner.charged = charge;
+        }
+        let is_avoided = inner.state.is_over_mark() || inner.watch.is_suspect() || inner.state.is_stalled || inner.state.is_draining;
+        self.is_avoided.store(is_avoided, Ordering::Relaxed);
+    }
+
+    /// Bytes that wait on the reading side: an unfinished frame, gathered requests.
+    pub(crate) fn set_pending(&self, bytes: usize) {
+        if self.pending.swap(bytes, Ordering::Relaxed) != bytes {
+            self.charge(&mut self.inner.lock());
+        }
+    }
+
+    /// Looks at the clock: probes, marks as stalled or suspect. Says whether suspicion changed, and why to close if so.
+    pub(crate) fn tick(self: &Arc<Self>, now: Instant, mut sample: Sample, touched: &mut Touched) -> (bool, Health) {
+        let mut inner = self.inner.lock();
+        sample.is_busy = inner.state.streams.len() > 0;
+        let was_suspect = inner.watch.is_suspect();
+        let health = inner.watch.tick(now, sample, &self.shared.timing);
+        inner.state.is_stalled = inner.watch.is_stalled();
+        if health == Health::Probe && !inner.state.is_closed {
+            inner.watch.probed(now);
+            inner.state.outbox.push_control(Frame::keepalive(true, &[]).into_wire());
+        }
+        let lingering = inner.state.lingering();
+        if inner.watch.should_probe_cancelled(now, lingering) {
+            inner.state.probe_cancelled();
+        }
+        let has_changed = inner.watch.is_suspect() != was_suspect;
+        self.charge(&mut inner);
+        drop(inner);
+        self.with(touched, |_| ());
+        (has_changed, health)
+    }
+
+    /// An answer is missing: used only if nothing else is left.
+    pub(crate) fn is_suspect(&self) -> bool {
+        self.inner.lock().watch.is_suspect()
+    }
+
+    /// Gives a frame of stream 0 to the app.
+    pub(crate) fn control(self: &Arc<Self>, frame: Frame, touched: &mut Touched) {
+        self.with(touched, |state| {
+            if !state.is_closed {
+                state.outbox.push_control(frame.into_wire());
+            }
+        });
+    }
+
+    /// Closes the link: every stream ends at its other side, `farewell` is the last frame the peer gets (within a
+    /// second), then the socket is shut down, which ends the read loop. Closing twice is closing once.
+    pub(crate) fn close(self: &Arc<Self>, farewell: Option<Frame>, touched: &mut Touched) {
+        let mut inner = self.inner.lock();
+        if inner.state.is_closed {
+            return;
+        }
+        let (open, cancelled) = inner.state.close();
+        inner.farewell = farewell;
+        let is_new = !std::mem::replace(&mut inner.is_claimed, true);
+        self.charge(&mut inner);
+        drop(inner);
+        self.load.store(0, Ordering::Relaxed);
+        self.is_avoided.store(true, Ordering::Relaxed);
+        for leg in open {
+            leg.link.with(touched, |state| {
+                state.finish(leg.stream, leg.serial, ErrorCode::CANCELED, "the connection to the other side was lost")
+            });
+        }
+        for leg in cancelled {
+            leg.link.with(touched, State::release);
+        }
+        if is_new {
+            writer::say_farewell(Claim::new(self.clone()), Writing::default());
+        }
+    }
+
+    /// Ends one stream on both sides: ERROR[CANCELED] to its requester, CANCEL to its responder.
+    pub(crate) fn end_stream(self: &Arc<Self>, stream: StreamId, serial: Serial, text: &str, touched: &mut Touched) {
+        let other = self.with(touched, |state| state.finish(stream, serial, ErrorCode::CANCELED, text));
+        if let Some(leg) = other {
+            leg.link.with(touched, |state| state.finish(leg.stream, leg.serial, ErrorCode::CANCELED, text));
+        }
+    }
+
+    /// What this link holds, by stream.
+    pub(crate) fn weights(&self) -> Vec<((StreamId, Serial), usize)> {
+        let mut by_stream = hashbrown::HashMap::new();
+        let inner = self.inner.lock();
+        inner.state.outbox.weights(|stream, serial, weight| *by_stream.entry((stream, serial)).or_insert(0) += weight);
+        by_stream.into_iter().filter(|((stream, _), _)| *stream != 0).collect()
+    }
+
+    /// What the budget's task compares.
+    pub(crate) fn budget_load(&self) -> Load {
+        let inner = self.inner.lock();
+        Load { link: self.id, weight: inner.charged, is_stalled: inner.state.is_stalled || inner.watch.is_incoming_stuck() }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        let inner = self.inner.get_mut();
+        self.shared.budget.change(inner.charged, 0);
+    }
+}

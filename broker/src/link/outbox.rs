@@ -1,0 +1,258 @@
+//! What waits to be written to one link.
+//!
+//! ```text
+//!  control: frames of stream 0, first of all       [KEEPALIVE ...]
+//!  queue:   segments, first in first out           [tail: small frames, one after another] [one large frame] [tail ...]
+//! ```
+//! Small frames are copied into a contiguous tail, so that many of them are one write; large ones keep their memory. One
+//! [`Record`] per frame tells whose bytes they are: for accounting once written, and to take out what an ended stream left.
+
+use super::streams::Serial;
+use bytes::BytesMut;
+use rsocket::StreamId;
+use rsocket::frame::LENGTH;
+use rsocket::transport::Batch;
+use std::collections::VecDeque;
+
+/// What a queued frame costs beside its bytes.
+pub(crate) const FRAME_COST: usize = 64;
+/// A tail grows to this before the next one is begun.
+const TAIL: usize = 64 * 1024;
+/// Larger frames keep their memory even while the link is blocked.
+const COPIED_WHEN_BLOCKED: usize = 32 * 1024;
+/// KEEPALIVE echoes that wait; then the newest replaces the one before.
+const ECHOES: usize = 16;
+
+/// One frame in the outbox or in the writer's batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Record {
+    pub stream: StreamId,
+    pub serial: Serial,
+    /// Bytes on the wire, the length included.
+    pub len: u32,
+    pub mark: Mark,
+}
+
+/// What the writing of a frame means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// Nothing beyond its bytes.
+    Plain,
+    /// An item of a windowed stream has been written.
+    Item,
+    /// The request: taken out unwritten, the receiver has never heard of the stream.
+    Opens,
+    /// A refusal: bounded in number.
+    Refusal,
+}
+
+#[derive(Debug, Default)]
+struct Segment {
+    bytes: BytesMut,
+    records: VecDeque<Record>,
+    is_tail: bool,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    /// Frames of stream 0, and whether each is an echo.
+    control: VecDeque<(BytesMut, bool)>,
+    echoes: usize,
+    queue: VecDeque<Segment>,
+    bytes: usize,
+    frames: usize,
+    refusals: usize,
+}
+
+/// What the claim holder is writing: its bytes have left the outbox.
+#[derive(Debug, Default)]
+pub(crate) struct Writing {
+    pub batch: Batch,
+    records: VecDeque<Record>,
+    /// Bytes of the first record that have been written.
+    offset: usize,
+}
+
+impl Writing {
+    /// Weight of what is being written.
+    pub(crate) fn weight(&self) -> usize {
+        self.batch.len() + FRAME_COST * self.records.len()
+    }
+
+    /// `n` bytes were taken by the socket: calls `done` for each frame that is written whole.
+    pub(crate) fn written(&mut self, n: usize, mut done: impl FnMut(Record)) {
+        self.offset += n;
+        while let Some(record) = self.records.front()
+            && self.offset >= record.len as usize
+        {
+            self.offset -= record.len as usize;
+            done(*record);
+            self.records.pop_front();
+        }
+    }
+
+    /// Keeps no more than the rest of a half-written frame, and puts the last frame of the link behind it.
+    pub(crate) fn end_with(&mut self, last: BytesMut) {
+        let partial = if self.offset == 0 { 0 } else { self.records[0].len as usize - self.offset };
+        self.batch.truncate(partial);
+        self.records.clear();
+        self.batch.push(last);
+    }
+
+    /// Puts stream-0 frames behind the frame that is half written.
+    fn interject(&mut self, control: impl Iterator<Item = BytesMut>) {
+        let partial = if self.offset == 0 { 0 } else { self.records[0].len as usize - self.offset };
+        let at = usize::from(self.offset > 0);
+        let mut position = partial;
+        for (nth, frame) in control.enumerate() {
+            let record = Record { stream: 0, serial: Serial::NONE, len: frame.len() as u32, mark: Mark::Plain };
+            self.records.insert(at + nth, record);
+            let len = frame.len();
+            self.batch.insert(position, frame);
+            position += len;
+        }
+    }
+}
+
+impl Outbox {
+    /// Bytes queued, 64 per frame included.
+    pub(crate) fn weight(&self) -> usize {
+        self.bytes + FRAME_COST * self.frames
+    }
+
+    /// Bytes queued.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Refusals queued.
+    pub(crate) fn refusals(&self) -> usize {
+        self.refusals
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.frames == 0
+    }
+
+    /// Queues a frame of stream 0.
+    pub(crate) fn push_control(&mut self, frame: BytesMut) {
+        self.bytes += frame.len();
+        self.frames += 1;
+        self.control.push_back((frame, false));
+    }
+
+    /// Queues the answer to a KEEPALIVE; beyond 16 the newest replaces the one before.
+    pub(crate) fn push_echo(&mut self, frame: BytesMut) {
+        if self.echoes < ECHOES {
+            self.echoes += 1;
+            self.bytes += frame.len();
+            self.frames += 1;
+            self.control.push_back((frame, true));
+        } else if let Some((newest, _)) = self.control.iter_mut().rev().find(|(_, is_echo)| *is_echo) {
+            self.bytes = self.bytes - newest.len() + frame.len();
+            *newest = frame;
+        }
+    }
+
+    /// Queues a small frame (its bytes without the length) by copying it.
+    pub(crate) fn push_small(&mut self, mut record: Record, frame: &[u8]) {
+        record.len = (LENGTH + frame.len()) as u32;
+        if !self.queue.back().is_some_and(|last| last.is_tail && last.bytes.len() < TAIL) {
+            self.queue.push_back(Segment { is_tail: true, ..Segment::default() });
+        }
+        let tail = self.queue.back_mut().expect("pushed above");
+        if tail.bytes.capacity() - tail.bytes.len() < record.len as usize {
+            tail.bytes.reserve((record.len as usize).max(tail.bytes.len()).max(2 * 1024));
+        }
+        tail.bytes.extend_from_slice(&(frame.len() as u32).to_be_bytes()[1..]);
+        tail.bytes.extend_from_slice(frame);
+        tail.records.push_back(record);
+        self.count(record, true);
+    }
+
+    /// Queues a large frame with its length. While others wait it is copied if it is small enough that the read block it
+    /// came in could be many times its size.
+    pub(crate) fn push_large(&mut self, mut record: Record, wire: BytesMut) {
+        record.len = wire.len() as u32;
+        let bytes = if !self.is_empty() && wire.len() < COPIED_WHEN_BLOCKED { BytesMut::from(&wire[..]) } else { wire };
+        self.queue.push_back(Segment { bytes, records: VecDeque::from([record]), is_tail: false });
+        self.count(record, true);
+    }
+
+    /// Takes out what is queued of a stream; true if its opening frame was among it.
+    pub(crate) fn remove(&mut self, stream: StreamId, serial: Option<Serial>) -> bool {
+        let is_of = |record: &Record| record.stream == stream && serial.is_none_or(|serial| record.serial == serial);
+        let mut opening = false;
+        let mut removed = Vec::new();
+        for segment in &mut self.queue {
+            if !segment.records.iter().any(is_of) {
+                continue;
+            }
+            let mut kept = BytesMut::new();
+            let mut rest = &segment.bytes[..];
+            for record in &segment.records {
+                let (frame, after) = rest.split_at(record.len as usize);
+                rest = after;
+                if is_of(record) {
+                    opening |= record.mark == Mark::Opens;
+                    removed.push(*record);
+                } else {
+                    kept.extend_from_slice(frame);
+                }
+            }
+            segment.records.retain(|record| !is_of(record));
+            segment.bytes = kept;
+        }
+        removed.into_iter().for_each(|record| self.count(record, false));
+        self.queue.retain(|segment| !segment.records.is_empty());
+        opening
+    }
+
+    /// Moves what is to be written next, at most about `max` bytes, to an empty or half-written batch: frames of stream
+    /// 0 at the next frame boundary, others only into an empty one.
+    pub(crate) fn take(&mut self, writing: &mut Writing, max: usize) {
+        if !self.control.is_empty() {
+            self.echoes = 0;
+            self.frames -= self.control.len();
+            self.bytes -= self.control.iter().map(|(frame, _)| frame.len()).sum::<usize>();
+            writing.interject(self.control.drain(..).map(|(frame, _)| frame));
+        }
+        if !writing.records.is_empty() && writing.batch.len() >= max {
+            return;
+        }
+        while writing.batch.len() < max
+            && let Some(segment) = self.queue.pop_front()
+        {
+            segment.records.iter().for_each(|record| self.count(*record, false));
+            if writing.records.is_empty() {
+                writing.records = segment.records;
+            } else {
+                writing.records.extend(segment.records);
+            }
+            writing.batch.push(segment.bytes);
+        }
+    }
+
+    /// Bytes queued by stream, for choosing whom to end.
+    pub(crate) fn weights(&self, mut each: impl FnMut(StreamId, Serial, usize)) {
+        for record in self.queue.iter().flat_map(|segment| &segment.records) {
+            each(record.stream, record.serial, record.len as usize + FRAME_COST);
+        }
+    }
+
+    fn count(&mut self, record: Record, is_added: bool) {
+        let (len, refusal) = (record.len as usize, usize::from(record.mark == Mark::Refusal));
+        if is_added {
+            self.bytes += len;
+            self.frames += 1;
+            self.refusals += refusal;
+        } else {
+            self.bytes -= len;
+            self.frames -= 1;
+            self.refusals -= refusal;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,140 @@
+use super::*;
+use proptest::prelude::*;
+use rsocket::frame::{PayloadParts, flags};
+use rsocket::{Frame, FrameRef};
+
+fn record(stream: StreamId, mark: Mark) -> Record {
+    Record { stream, serial: Serial::NONE, len: 0, mark }
+}
+
+fn push(outbox: &mut Outbox, stream: StreamId, size: usize) {
+    let frame = Frame::payload(stream, flags::NEXT, PayloadParts { metadata: None, data: &vec![stream as u8; size] });
+    if size > 2048 {
+        outbox.push_large(record(stream, Mark::Plain), frame.into_wire());
+    } else {
+        outbox.push_small(record(stream, Mark::Plain), frame.view().bytes());
+    }
+}
+
+/// Takes up to `n` bytes as a socket would.
+fn socket(writing: &mut Writing, n: usize, wire: &mut Vec<u8>) -> usize {
+    let mut left = n;
+    while left > 0
+        && let Some(mut chunk) = writing.batch.pop()
+    {
+        if chunk.len() > left {
+            let rest = chunk.split_off(left);
+            writing.batch.insert(0, rest);
+        }
+        left -= chunk.len();
+        wire.extend_from_slice(&chunk);
+    }
+    writing.written(n - left, |_| ());
+    n - left
+}
+
+fn streams(mut wire: &[u8]) -> Vec<StreamId> {
+    let mut ids = Vec::new();
+    while !wire.is_empty() {
+        let len = usize::from(wire[0]) << 16 | usize::from(wire[1]) << 8 | usize::from(wire[2]);
+        ids.push(FrameRef::parse(&wire[3..3 + len]).unwrap().stream_id());
+        wire = &wire[3 + len..];
+    }
+    ids
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Push(StreamId, usize),
+    Control,
+    Remove(StreamId),
+    Write(usize),
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        4 => (1u32..6, prop_oneof![0usize..200, 2049usize..9000]).prop_map(|(stream, size)| Op::Push(stream, size)),
+        1 => Just(Op::Control),
+        1 => (1u32..6).prop_map(Op::Remove),
+        3 => (1usize..20_000).prop_map(Op::Write),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn frames_leave_whole_in_order_with_stream_0_first(ops in prop::collection::vec(op(), 1..200), batch in 100usize..10_000) {
+        let (mut outbox, mut writing, mut wire) = (Outbox::default(), Writing::default(), Vec::new());
+        let mut queued: Vec<StreamId> = Vec::new();
+        let mut pushed: Vec<StreamId> = Vec::new();
+        for op in ops {
+            match op {
+                Op::Push(stream, size) => { push(&mut outbox, stream, size); queued.push(stream); pushed.push(stream); }
+                Op::Control => {
+                    outbox.push_control(Frame::keepalive(false, &[]).into_wire());
+                    // Behind at most the frame that is half written.
+                    let before = streams_started(&wire);
+                    outbox.take(&mut writing, batch);
+                    queued = outbox_streams(&outbox);
+                    let half = usize::from(writing.offset > 0);
+                    prop_assert_eq!(writing.records[half].stream, 0);
+                    let _ = before;
+                }
+                Op::Remove(stream) => {
+                    outbox.remove(stream, None);
+                    queued.retain(|queued| *queued != stream);
+                    prop_assert_eq!(outbox_streams(&outbox), queued.clone());
+                }
+                Op::Write(n) => {
+                    outbox.take(&mut writing, batch);
+                    socket(&mut writing, n, &mut wire);
+                    queued = outbox_streams(&outbox);
+                }
+            }
+            let bytes: usize = outbox.queue.iter().map(|segment| segment.bytes.len()).sum();
+            prop_assert_eq!(outbox.bytes(), bytes + outbox.control.iter().map(|(frame, _)| frame.len()).sum::<usize>());
+        }
+        for _ in 0..10_000 {
+            outbox.take(&mut writing, batch);
+            if writing.batch.is_empty() { break; }
+            socket(&mut writing, 777, &mut wire);
+        }
+        prop_assert!(outbox.is_empty() && writing.records.is_empty());
+        prop_assert_eq!(outbox.weight(), 0);
+        // What is on the wire parses, and the order of what was pushed is kept.
+        let sent: Vec<_> = streams(&wire).into_iter().filter(|stream| *stream != 0).collect();
+        let mut rest = pushed.iter();
+        prop_assert!(sent.iter().all(|stream| rest.any(|pushed| pushed == stream)), "order changed");
+    }
+}
+
+fn streams_started(wire: &[u8]) -> usize {
+    wire.len()
+}
+
+fn outbox_streams(outbox: &Outbox) -> Vec<StreamId> {
+    outbox.queue.iter().flat_map(|segment| &segment.records).map(|record| record.stream).collect()
+}
+
+#[test]
+fn echoes_coalesce_to_the_newest() {
+    let mut outbox = Outbox::default();
+    for n in 0..100u8 {
+        outbox.push_echo(Frame::keepalive(false, &[n]).into_wire());
+    }
+    assert_eq!(outbox.control.len(), ECHOES);
+    assert_eq!(outbox.control.back().unwrap().0.last(), Some(&99));
+    assert_eq!(outbox.bytes(), ECHOES * (3 + 6 + 8 + 1));
+}
+
+#[test]
+fn a_removed_opening_is_told() {
+    let mut outbox = Outbox::default();
+    let frame = Frame::cancel(4);
+    outbox.push_small(record(4, Mark::Opens), frame.view().bytes());
+    outbox.push_small(record(6, Mark::Opens), frame.view().bytes());
+    assert!(outbox.remove(4, None));
+    assert!(!outbox.remove(4, None));
+    let mut writing = Writing::default();
+    outbox.take(&mut writing, 1000);
+    assert!(!outbox.remove(6, None), "what the writer has is not taken back");
+}

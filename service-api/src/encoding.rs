@@ -1,0 +1,129 @@
+use std::any::TypeId;
+use std::fmt;
+
+use bytes::Bytes;
+use serde::de::IntoDeserializer;
+use serde::de::value::{Error as UnitError, UnitDeserializer};
+use serde::{Serialize, de::DeserializeOwned};
+use thiserror::Error;
+
+use crate::arguments::messagepack;
+
+/// How deep a value may be nested, in either encoding; a deeper one is refused before it can overflow the stack.
+pub(crate) const MAX_DEPTH: usize = 128;
+
+/// How values become bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Encoding {
+    /// `application/x-msgpack`, structs as maps with named fields: what Rust apps speak to each other.
+    #[default]
+    MessagePack,
+    /// `application/json`: what every client can read.
+    Json,
+}
+
+/// A value that could not be written, or bytes that could not be read; says why.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum EncodingError {
+    /// Not written as JSON, or not readable as JSON of the wanted type.
+    #[error("{0}")]
+    Json(#[from] serde_json::Error),
+    /// Not written as MessagePack.
+    #[error("{0}")]
+    WriteMessagePack(#[from] rmp_serde::encode::Error),
+    /// Not readable as MessagePack of the wanted type.
+    #[error("{0}")]
+    ReadMessagePack(#[from] rmp_serde::decode::Error),
+    /// The bytes end early, go on after the value, or are no value at all.
+    #[error("{0}")]
+    Malformed(&'static str),
+    /// No bytes arrived where the type needs some.
+    #[error("{0}")]
+    Absent(#[from] UnitError),
+}
+
+impl Encoding {
+    /// The MIME type as it stands in the metadata entries 0x7A and 0x7B.
+    pub const fn mime(self) -> &'static str {
+        match self {
+            Self::MessagePack => "application/x-msgpack",
+            Self::Json => "application/json",
+        }
+    }
+
+    /// The encoding of a MIME type; `None` if it is not one of ours. Parameters (`;charset=utf-8`) and case are ignored.
+    pub fn from_mime(mime: &str) -> Option<Self> {
+        let essence = mime.split(';').next().unwrap_or(mime).trim();
+        [Self::MessagePack, Self::Json].into_iter().find(|encoding| essence.eq_ignore_ascii_case(encoding.mime()))
+    }
+
+    /// Writes a value. Errors: the type's own `Serialize` refused, or JSON has no form for it (a map with keys that are no strings).
+    pub fn encode<T: Serialize + ?Sized>(self, value: &T) -> Result<Bytes, EncodingError> {
+        let mut buffer = Vec::with_capacity(64);
+        self.encode_into(&mut buffer, value)?;
+        Ok(Bytes::from(buffer))
+    }
+
+    /// Reads a value; all bytes belong to it. Errors: not this encoding, not this type, bytes left over, nested too deep.
+    pub fn decode<T: DeserializeOwned>(self, bytes: &[u8]) -> Result<T, EncodingError> {
+        match self {
+            Self::Json => Ok(serde_json::from_slice(bytes)?),
+            Self::MessagePack => {
+                if messagepack::value_end(bytes, 0)? != bytes.len() {
+                    return Err(EncodingError::Malformed("bytes go on after the value"));
+                }
+                self.decode_checked(bytes)
+            }
+        }
+    }
+
+    /// Writes a result or a stream item: like [`encode`](Self::encode), but `()` is zero bytes.
+    pub fn encode_result<T: Serialize + 'static>(self, value: &T) -> Result<Bytes, EncodingError> {
+        if TypeId::of::<T>() == TypeId::of::<()>() { Ok(Bytes::new()) } else { self.encode(value) }
+    }
+
+    /// Reads a result or a stream item: like [`decode`](Self::decode), but zero bytes are `()` or `None`.
+    pub fn decode_result<T: DeserializeOwned>(self, bytes: &[u8]) -> Result<T, EncodingError> {
+        if bytes.is_empty() { Ok(absent()?) } else { self.decode(bytes) }
+    }
+
+    pub(crate) fn encode_into<T: Serialize + ?Sized>(
+        self,
+        buffer: &mut Vec<u8>,
+        value: &T,
+    ) -> Result<(), EncodingError> {
+        match self {
+            Self::MessagePack => Ok(rmp_serde::encode::write_named(buffer, value)?),
+            Self::Json => Ok(serde_json::to_writer(buffer, value)?),
+        }
+    }
+
+    /// Reads bytes that are known to hold exactly one value.
+    pub(crate) fn decode_checked<T: DeserializeOwned>(self, bytes: &[u8]) -> Result<T, EncodingError> {
+        match self {
+            Self::Json => Ok(serde_json::from_slice(bytes)?),
+            Self::MessagePack => {
+                let mut reader = rmp_serde::Deserializer::from_read_ref(bytes);
+                reader.set_max_depth(MAX_DEPTH);
+                Ok(T::deserialize(&mut reader)?)
+            }
+        }
+    }
+}
+
+/// The value of something that did not arrive: `None`, `()`; an error for types that need bytes.
+pub(crate) fn absent<T: DeserializeOwned>() -> Result<T, UnitError> {
+    let nothing: UnitDeserializer<UnitError> = ().into_deserializer();
+    T::deserialize(nothing)
+}
+
+impl fmt::Display for Encoding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.mime())
+    }
+}
+
+#[cfg(test)]
+mod tests;

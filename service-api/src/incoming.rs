@@ -1,0 +1,105 @@
+use futures::{FutureExt, Stream, StreamExt, future, stream};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::arguments::Arguments;
+use crate::contract::{Contract, Method};
+use crate::dispatch::{Interaction, Reply, Request};
+use crate::encoding::Encoding;
+use crate::error::RpcError;
+use crate::outlet::{Outflow, Outlet};
+use crate::service_error::ServiceError;
+use crate::streaming::Streaming;
+
+/// One request on its way to its handler: checked, read and answered by generated code.
+#[derive(Debug)]
+pub struct Incoming {
+    contract: &'static Contract,
+    method: &'static Method,
+    interaction: Interaction,
+    request: Request,
+}
+
+impl Incoming {
+    /// Takes a request for the method at `index` of the contract. Errors: 0x204 `RST-201404` naming the right interaction.
+    pub fn open(
+        contract: &'static Contract,
+        index: usize,
+        interaction: Interaction,
+        request: Request,
+    ) -> Result<Self, RpcError> {
+        let method = &contract.methods[index];
+        if method.shape.admits(interaction) {
+            Ok(Self { contract, method, interaction, request })
+        } else {
+            Err(RpcError::wrong_interaction(&contract.key, method, interaction))
+        }
+    }
+
+    /// Splits the arguments.
+    pub fn arguments<const N: usize>(&self) -> Result<Arguments<'_, N>, RpcError> {
+        Arguments::read(self.contract, self.method, self.request.encoding, &self.request.arguments)
+    }
+
+    /// The inbound items, decoded one by one.
+    pub fn items<T: DeserializeOwned + 'static>(&mut self) -> Streaming<T> {
+        let (contract, method, encoding) = (self.contract, self.method, self.request.encoding);
+        let items = self.request.items.take().unwrap_or_else(|| stream::empty().boxed());
+        Streaming::new(items.enumerate().map(move |(n, item)| {
+            encoding
+                .decode_result(&item?)
+                .map_err(|why| RpcError::bad_arguments(&contract.key, method.name, format_args!("item {n}: {why}")))
+        }))
+    }
+
+    /// Answers with one value.
+    pub fn unary<T, E>(self, handler: impl Future<Output = Result<T, E>> + Send + 'static) -> Reply
+    where
+        T: Serialize + 'static,
+        E: ServiceError,
+    {
+        let is_stream = self.interaction == Interaction::RequestStream;
+        let answer = handler.map(self.encode());
+        if is_stream { Reply::Stream(stream::once(answer).boxed()) } else { Reply::Single(answer.boxed()) }
+    }
+
+    /// Answers, if asked, with nothing once the handler is done.
+    pub fn one_way(self, handler: impl Future<Output = ()> + Send + 'static) -> Reply {
+        self.unary(handler.map(Ok::<(), RpcError>))
+    }
+
+    /// Answers with what the handler puts into its outlet, until its end or its first error.
+    pub fn stream<T, E, F>(self, handler: impl FnOnce(Outlet<Result<T, E>>) -> F) -> Reply
+    where
+        T: Serialize + Send + 'static,
+        E: ServiceError,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let answers = Outflow::new(handler).map(self.encode());
+        Reply::Stream(until_error(answers).boxed())
+    }
+
+    fn encode<T: Serialize + 'static, E: ServiceError>(&self) -> impl Fn(Result<T, E>) -> Encoded + Send + use<T, E> {
+        let (contract, method, encoding): (_, _, Encoding) = (self.contract, self.method, self.request.answer_encoding);
+        move |answer| {
+            encoding.encode_result(&answer.map_err(E::into_rpc)?).map_err(|why| {
+                let (service, method) = (&contract.key.service, method.name);
+                RpcError::application(format!(
+                    "the answer of {service}.{method} cannot be written as {encoding}: {why}"
+                ))
+            })
+        }
+    }
+}
+
+type Encoded = Result<bytes::Bytes, RpcError>;
+
+/// The same stream, ended after its first error: an ERROR frame ends it on the wire too.
+fn until_error(answers: impl Stream<Item = Encoded>) -> impl Stream<Item = Encoded> {
+    answers.scan(false, |is_failed, answer| {
+        future::ready((!*is_failed).then(|| {
+            *is_failed = answer.is_err();
+            answer
+        }))
+    })
+}

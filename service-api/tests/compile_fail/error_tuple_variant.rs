@@ -1,0 +1,8 @@
+use towline_service_api::ServiceError;
+
+#[derive(ServiceError)]
+enum StoreError {
+    Unknown(String),
+}
+
+fn main() {}

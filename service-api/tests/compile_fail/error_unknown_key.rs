@@ -1,0 +1,9 @@
+use towline_service_api::ServiceError;
+
+#[derive(ServiceError)]
+enum StoreError {
+    #[service_error(cod = "unknown-key")]
+    Missing,
+}
+
+fn main() {}
