@@ -142,4 +142,7 @@ pub enum FrameError {
     /// A MIME type or a token of SETUP points past the end.
     #[error("SETUP is cut short")]
     Setup,
+    /// A valid frame where the protocol allows none of its type.
+    #[error("unexpected {0:?} frame")]
+    Unexpected(crate::frame::FrameType),
 }

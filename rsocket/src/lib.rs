@@ -14,6 +14,7 @@
 
 pub mod codec;
 pub mod credit;
+pub mod engine;
 mod error;
 pub mod fragment;
 pub mod frame;
@@ -24,5 +25,6 @@ pub mod transport;
 
 pub use codec::ReadBuffer;
 pub use credit::Credit;
+pub use engine::{CallFailure, ClientSetup, Config, Connection, Inbound, Item, Payload, Responder, Window};
 pub use error::{ConnectionError, ErrorCode, FrameError, StreamError};
 pub use frame::{Frame, FrameRef, FrameType, StreamId, flags};
