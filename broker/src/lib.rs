@@ -1,1 +1,210 @@
-//! Broker.
+//! The Towline broker: applications connect over RSocket, and call each other through it.
+//!
+//! ```text
+//!  config  metrics  shutdown    typed configuration, counters, phases and signals
+//!  link/                        a connection as others see it: streams, windows, outbox, writer
+//!  routing/                     who serves what
+//!  relay/                       sockets in, frames across
+//!  services/                    what the broker itself serves, as ordinary responders on in-process links
+//!  http/                        the management port
+//! ```
+//! Each of these uses only those above it.
+extern crate towline_rsocket as rsocket;
+
+pub mod config;
+pub mod http;
+mod link;
+pub mod metrics;
+mod relay;
+mod routing;
+pub mod shutdown;
+
+use config::Config;
+use link::{Bounds, Budget, Shared};
+use metrics::{CloseReason, LinkKind, Meters};
+use relay::Relay;
+use routing::{Caps, Registry, Routes};
+use rsocket::ErrorCode;
+use shutdown::{Lifecycle, Phase, Tasks};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+
+/// Why a broker does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A listener cannot be opened.
+    #[error("cannot listen on {address}: {error}; is another broker running there? Choose another port with --listen")]
+    Listen {
+        /// As configured.
+        address: String,
+        /// What the system says.
+        error: io::Error,
+    },
+}
+
+/// A running broker.
+#[derive(Debug)]
+pub struct Broker {
+    relay: Arc<Relay>,
+    addresses: Vec<String>,
+    tasks: Tasks,
+    lifecycle: Lifecycle,
+    grace: Duration,
+}
+
+/// How often a drain looks whether connections have ended their streams.
+const LOOK: Duration = Duration::from_millis(20);
+/// Time the last frames of closed connections have.
+const LAST_WORDS: Duration = Duration::from_millis(1500);
+
+impl Broker {
+    /// Opens every listener of the configuration and accepts applications.
+    ///
+    /// # Errors
+    /// [`StartError`], if a listener cannot be opened.
+    pub async fn start(config: Config, meters: Arc<Meters>) -> Result<Self, StartError> {
+        let mut listeners = Vec::new();
+        for config::ListenAddress::Tcp(address) in &config.listen.addresses {
+            let listener =
+                bind(*address).map_err(|error| StartError::Listen { address: address.to_string(), error })?;
+            listeners.push(listener);
+        }
+        let relay = relay(&config, meters);
+        observe(&relay);
+        let (tasks, lifecycle) = (Tasks::default(), Lifecycle::default());
+        tasks.spawn(relay::keep_time(relay.clone()));
+        tasks.spawn(relay::keep_budget(relay.clone()));
+        let mut addresses = Vec::new();
+        for listener in listeners {
+            addresses.extend(listener.local_addr().map(|address| format!("tcp://{address}")));
+            let mut phases = lifecycle.watch();
+            let stop = async move { phases.reached(Phase::Draining).await };
+            tasks.spawn(relay::accept(relay.clone(), listener, stop));
+        }
+        lifecycle.enter(Phase::Running);
+        Ok(Self { relay, addresses, tasks, lifecycle, grace: config.shutdown.grace })
+    }
+
+    /// Where applications connect: scheme, address and the port that was really opened.
+    pub fn addresses(&self) -> Vec<String> {
+        self.addresses.clone()
+    }
+
+    /// Ends well: nothing new is accepted, each connection is closed once it has no streams, and after the grace time
+    /// the rest.
+    pub async fn drain(self) {
+        const TEXT: &str = "this broker is shutting down: connect to another one";
+        let deadline = Instant::now() + self.grace;
+        self.relay.begin_drain();
+        self.lifecycle.enter(Phase::Draining);
+        self.relay.announce_drain();
+        let mut cut = 0;
+        loop {
+            let is_over = Instant::now() >= deadline;
+            let apps: Vec<_> = self.relay.links().into_iter().filter(|link| link.kind == LinkKind::App).collect();
+            if apps.is_empty() {
+                break;
+            }
+            for link in apps.iter().filter(|link| is_over || link.streams() == 0) {
+                cut += usize::from(link.streams() > 0);
+                self.relay.dismiss(link, CloseReason::Drain, ErrorCode::CONNECTION_ERROR, TEXT);
+            }
+            if is_over {
+                break;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        let last = Instant::now() + LAST_WORDS;
+        while self.relay.links().iter().any(|link| link.kind == LinkKind::App) && Instant::now() < last {
+            tokio::time::sleep(LOOK).await;
+        }
+        for link in self.relay.links() {
+            self.relay.dismiss(&link, CloseReason::Drain, ErrorCode::CONNECTION_CLOSE, TEXT);
+        }
+        if cut > 0 {
+            tracing::warn!(connections = cut, "the grace time was over before their streams had ended");
+        }
+        self.tasks.finish(Instant::now()).await;
+    }
+}
+
+/// A listening socket with room for a burst of connections.
+fn bind(address: std::net::SocketAddr) -> io::Result<TcpListener> {
+    use socket2::{Domain, Protocol, Socket, Type};
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(4096)?;
+    TcpListener::from_std(socket.into())
+}
+
+fn relay(config: &Config, meters: Arc<Meters>) -> Arc<Relay> {
+    let Config { relay, keepalive, listen, registration, .. } = config;
+    let bounds = Bounds {
+        window: link::Limits {
+            total: relay.window_total,
+            bytes: (relay.window_min, relay.window_max),
+            items: relay.window_items as u64,
+            park: relay.park_stream,
+        },
+        mark: relay.mark,
+        refuse: (relay.refuse_small_marks, relay.refuse_large_marks),
+        small_request: relay.large_request,
+        small_frame: relay.small_frame,
+        request_fragments: relay.request_fragments_max,
+        park: relay.park_link,
+        streams: (relay.max_streams_requester, relay.max_streams_responder),
+    };
+    let timing = link::Timing {
+        tick: Duration::from_millis(250),
+        interval: keepalive.interval,
+        busy_interval: keepalive.busy_interval,
+        suspect: keepalive.suspect_after,
+        lifetime: keepalive.max_lifetime,
+        stalled: relay.stalled_after,
+        progress: relay.progress_bytes as u64,
+        window: relay.progress_window,
+    };
+    let limits = relay::Limits {
+        max_frame: relay.max_frame,
+        small_frame: relay.small_frame,
+        setup_max: listen.setup_max,
+        setup_timeout: listen.setup_timeout,
+        gathering: (relay.gathering_max, relay.gathering_link, relay.gathering_timeout),
+        refusals: relay.max_streams_requester,
+        strict_credit: relay.strict_credit,
+        strict_setup: relay.strict_setup,
+    };
+    let budget = Budget::new(relay.budget_bytes());
+    let shared = Shared { bounds: Arc::new(bounds), budget, meters, batch: relay.batch, timing };
+    let caps = Caps { services: registration.max_services, links: registration.max_links_per_instance };
+    Relay::new(Arc::new(shared), Registry::new(Arc::<Routes>::default(), caps), limits)
+}
+
+/// Reads what is cheaper to read at a scrape than to keep on the way.
+fn observe(relay: &Arc<Relay>) {
+    let meters = relay.meters.clone();
+    let relay = Arc::downgrade(relay);
+    meters.before_scrape(move |meters| {
+        let Some(relay) = relay.upgrade() else { return };
+        let (instances, services) = relay.registry.counts();
+        meters.instances.set(instances as f64);
+        meters.services_registered.set(services as f64);
+        meters.budget_used.set(relay.shared.budget.used() as f64);
+        meters.budget_limit.set(relay.shared.budget.limit() as f64);
+        let (mut streams, mut queued, mut parked) = (0, 0, 0);
+        for link in relay.links() {
+            let held = link.held();
+            streams += held.requests;
+            queued += held.queued;
+            parked += held.parked;
+        }
+        meters.streams_open.set(streams as f64);
+        meters.outbox_bytes.set(queued as f64);
+        meters.parked_bytes.set(parked as f64);
+    });
+}

@@ -46,15 +46,15 @@ impl Budget {
                 self.over.notify_one();
             }
         } else if from > to {
-            self.used.fetch_sub(from - to, Ordering::Relaxed);
-            if self.is_choked(from - to) && !self.is_choked(0) {
+            let before = self.used.fetch_sub(from - to, Ordering::Relaxed);
+            if self.is_choked(before) && !self.is_choked(before - (from - to)) {
                 self.freed.notify_waiters();
             }
         }
     }
 
-    fn is_choked(&self, more: usize) -> bool {
-        self.used() + more > self.limit / 8 * 9
+    fn is_choked(&self, used: usize) -> bool {
+        used > self.limit / 8 * 9
     }
 
     /// Bytes to free so that 7/8 of the limit are used; none while the limit is kept.
@@ -75,9 +75,9 @@ impl Budget {
 
     /// Waits while more than 9/8 of the limit are used.
     pub(crate) async fn room(&self) {
-        while self.is_choked(0) {
+        while self.is_choked(self.used()) {
             let freed = self.freed.notified();
-            if !self.is_choked(0) {
+            if !self.is_choked(self.used()) {
                 return;
             }
             freed.await;
@@ -134,7 +134,8 @@ mod tests {
     #[test]
     fn stalled_links_go_first_and_heaviest_first() {
         let load = |link, weight, is_stalled| Load { link, weight, is_stalled };
-        let loads = vec![load(1, 10, true), load(2, 1_000, false), load(3, 50, true), load(4, 0, true), load(5, 30, true)];
+        let loads =
+            vec![load(1, 10, true), load(2, 1_000, false), load(3, 50, true), load(4, 0, true), load(5, 30, true)];
         assert_eq!(links_to_close(loads.clone(), 60), (vec![3, 5], 0));
         assert_eq!(links_to_close(loads.clone(), 500), (vec![3, 5, 1], 410));
         assert_eq!(links_to_close(loads, 0), (vec![], 0));

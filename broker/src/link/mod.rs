@@ -9,42 +9,38 @@
 //! is an [`Effect`], applied after the lock is gone.
 
 mod budget;
+mod cancelling;
+mod opening;
 mod outbox;
 mod packet;
 mod state;
 mod streams;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) mod tests_support;
 mod watch;
 mod window;
 mod writer;
 
 pub(crate) use budget::{Budget, Load, links_to_close, streams_to_end};
+pub(crate) use opening::{Begin, Opening, Refusal};
 pub(crate) use packet::{Packet, Step};
-pub(crate) use state::{Begin, Bounds, Delivered, Departure, Effect, Opening, Refusal, State};
-pub(crate) use streams::{Leg, Serial};
+pub(crate) use state::{Bounds, Delivered, Departure, State};
+pub(crate) use streams::Serial;
 pub(crate) use window::Limits;
 pub(crate) use writer::Touched;
 
-use crate::metrics::Meters;
+use crate::metrics::{CloseReason, LinkKind, Meters};
 use outbox::Writing;
 use parking_lot::Mutex;
 use rsocket::frame::StreamId;
 use rsocket::transport::Transport;
 use rsocket::{ErrorCode, Frame};
-use std::sync::Arc;
-use std::time::Instant;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 use writer::Claim;
-
-/// What kind of peer a link leads to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LinkKind {
-    /// An application.
-    App,
-    /// A service of the broker itself.
-    Memory,
-}
 
 /// What all links share.
 #[derive(Debug)]
@@ -64,6 +60,7 @@ pub(crate) struct Link {
     pub id: u64,
     pub kind: LinkKind,
     pub peer: String,
+    closed_for: OnceLock<CloseReason>,
     transport: Arc<dyn Transport>,
     shared: Arc<Shared>,
     inner: Mutex<Inner>,
@@ -73,6 +70,17 @@ pub(crate) struct Link {
     is_avoided: AtomicBool,
     /// Bytes of an unfinished frame and of requests whose metadata is being gathered.
     pending: AtomicUsize,
+}
+
+/// Figures of one link, for whoever looks at the broker.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Held {
+    /// Streams its app has opened.
+    pub requests: usize,
+    /// Bytes queued or being written.
+    pub queued: usize,
+    /// Bytes its app has not asked for.
+    pub parked: usize,
 }
 
 struct Inner {
@@ -95,7 +103,13 @@ impl std::fmt::Debug for Link {
 }
 
 impl Link {
-    pub(crate) fn new(id: u64, kind: LinkKind, transport: Arc<dyn Transport>, shared: Arc<Shared>, watch: Watch) -> Arc<Self> {
+    pub(crate) fn new(
+        id: u64,
+        kind: LinkKind,
+        transport: Arc<dyn Transport>,
+        shared: Arc<Shared>,
+        watch: Watch,
+    ) -> Arc<Self> {
         let bounds = match kind {
             LinkKind::App => shared.bounds.clone(),
             LinkKind::Memory => Arc::new(shared.bounds.unbounded()),
@@ -105,6 +119,7 @@ impl Link {
             id,
             kind,
             peer: transport.peer(),
+            closed_for: OnceLock::new(),
             transport,
             inner: Mutex::new(Inner {
                 state,
@@ -141,8 +156,9 @@ impl Link {
         self.inner.lock().state.streams.len()
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
-        self.inner.lock().state.is_closed
+    /// Why it was closed, once it is.
+    pub(crate) fn closed_for(&self) -> Option<CloseReason> {
+        self.closed_for.get().copied()
     }
 
     /// Takes no new streams from now on; the ones there are go on.
@@ -154,7 +170,11 @@ impl Link {
     /// Changes the state under the lock; if something is to be written and nobody is writing, the claim is added to
     /// `touched`.
     #[inline]
-    pub(crate) fn with<R>(self: &Arc<Self>, touched: &mut Touched, change: impl FnOnce(&mut State<Arc<Self>>) -> R) -> R {
+    pub(crate) fn with<R>(
+        self: &Arc<Self>,
+        touched: &mut Touched,
+        change: impl FnOnce(&mut State<Arc<Self>>) -> R,
+    ) -> R {
         let mut inner = self.inner.lock();
         let result = change(&mut inner.state);
         let is_new = !inner.is_claimed && !inner.state.outbox.is_empty();
@@ -184,7 +204,11 @@ impl Link {
             self.shared.budget.change(inner.charged, charge);
             inner.charged = charge;
         }
-        let is_avoided = inner.state.is_over_mark() || inner.watch.is_suspect() || inner.state.is_stalled || inner.state.is_draining;
+        let is_avoided = inner.state.is_closed
+            || inner.state.is_over_mark()
+            || inner.watch.is_suspect()
+            || inner.state.is_stalled
+            || inner.state.is_draining;
         self.is_avoided.store(is_avoided, Ordering::Relaxed);
     }
 
@@ -233,12 +257,14 @@ impl Link {
 
     /// Closes the link: every stream ends at its other side, `farewell` is the last frame the peer gets (within a
     /// second), then the socket is shut down, which ends the read loop. Closing twice is closing once.
-    pub(crate) fn close(self: &Arc<Self>, farewell: Option<Frame>, touched: &mut Touched) {
+    pub(crate) fn close(self: &Arc<Self>, reason: CloseReason, farewell: Option<Frame>, touched: &mut Touched) {
         let mut inner = self.inner.lock();
         if inner.state.is_closed {
             return;
         }
         let (open, cancelled) = inner.state.close();
+        self.closed_for.get_or_init(|| reason);
+        let is_silent = farewell.is_none();
         inner.farewell = farewell;
         let is_new = !std::mem::replace(&mut inner.is_claimed, true);
         self.charge(&mut inner);
@@ -255,6 +281,10 @@ impl Link {
         }
         if is_new {
             writer::say_farewell(Claim::new(self.clone()), Writing::default());
+        } else if is_silent {
+            self.transport.shutdown();
+        } else {
+            tokio::spawn(writer::end_late(self.clone()));
         }
     }
 
@@ -263,6 +293,16 @@ impl Link {
         let other = self.with(touched, |state| state.finish(stream, serial, ErrorCode::CANCELED, text));
         if let Some(leg) = other {
             leg.link.with(touched, |state| state.finish(leg.stream, leg.serial, ErrorCode::CANCELED, text));
+        }
+    }
+
+    /// What this link holds now.
+    pub(crate) fn held(&self) -> Held {
+        let inner = self.inner.lock();
+        Held {
+            requests: inner.state.streams.count(rsocket::stream::Role::Requester),
+            queued: inner.state.outbox.bytes() + inner.writing,
+            parked: inner.state.parked(),
         }
     }
 
@@ -277,7 +317,11 @@ impl Link {
     /// What the budget's task compares.
     pub(crate) fn budget_load(&self) -> Load {
         let inner = self.inner.lock();
-        Load { link: self.id, weight: inner.charged, is_stalled: inner.state.is_stalled || inner.watch.is_incoming_stuck() }
+        Load {
+            link: self.id,
+            weight: inner.charged,
+            is_stalled: inner.state.is_stalled || inner.watch.is_incoming_stuck(),
+        }
     }
 }
 

@@ -162,7 +162,7 @@ impl Outbox {
         }
         let tail = self.queue.back_mut().expect("pushed above");
         if tail.bytes.capacity() - tail.bytes.len() < record.len as usize {
-            tail.bytes.reserve((record.len as usize).max(tail.bytes.len()).max(2 * 1024));
+            tail.bytes.reserve((record.len as usize).max(tail.bytes.len()).max(4 * 1024));
         }
         tail.bytes.extend_from_slice(&(frame.len() as u32).to_be_bytes()[1..]);
         tail.bytes.extend_from_slice(frame);

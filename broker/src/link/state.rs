@@ -2,24 +2,22 @@
 //!
 //! A relayed stream crosses two of these, one lock at a time:
 //! ```text
-//!  begin (A) -> open (B) -> fill (A)              a request; a refusal at B leaves A as it was after `abort`
+//!  begin (A) -> open (B) -> fill (A)              a request (opening.rs); a refusal at B leaves A as it was after `abort`
 //!  depart (from) -> deliver (to)                  every later frame, in either direction
 //!  written (to) -> Grant -> grant (from)          credit follows what the receiver took
 //!  finish (either side)                           the broker ends a stream: ERROR to the requester, CANCEL to the responder
+//!  cancel (B) -> linger (A) -> release (A)        a cancelled stream counts until its responder has stopped (cancelling.rs)
 //! ```
 
 use super::outbox::{Mark, Outbox, Record, Writing};
 use super::packet::{Packet, Step};
 use super::streams::{Entry, Leg, Serial, Streams};
-use super::window::{Arrival, Limits, Window, expected_size};
+use super::window::{Arrival, Limits, expected_size};
 use bytes::BytesMut;
 use rsocket::frame::{self, LENGTH, flags};
-use rsocket::stream::{Halves, Role, Signal};
+use rsocket::stream::{Role, Signal};
 use rsocket::{ErrorCode, Frame, FrameType, StreamId};
 use std::sync::Arc;
-
-/// The data of the KEEPALIVE that follows CANCELs.
-const PROBE: &[u8] = b"cancelled";
 
 /// Bounds of a link, from configuration.
 #[derive(Clone, Copy, Debug)]
@@ -47,52 +45,13 @@ impl Bounds {
     }
 }
 
-/// Why a request is not taken; the requester may send it again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    /// The link is gone.
-    Closed,
-    /// It takes no new streams while it drains.
-    Draining,
-    /// Too many bytes wait for it.
-    Busy,
-    /// Too many streams are open.
-    Streams,
-}
-
-/// What a request asks of the two tables.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Opening {
-    pub step: Step,
-    pub serial: Serial,
-    /// Bytes a window towards the requester may hold.
-    pub share: usize,
-    /// What the requester's items are expected to weigh.
-    pub size: usize,
-}
-
-/// What `begin` says of a request.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Begin {
-    Started { serial: Serial, share: usize, size: usize },
-    /// The id is in use, or the link is closed: the frame is ignored.
-    Ignored,
-    Refused(Refusal),
-}
-
-/// What `open` gives back.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Opened {
-    pub stream: StreamId,
-    passed: u64,
-    size: usize,
-}
-
 /// What follows from a frame or a write for another link.
 #[derive(Debug)]
 pub(crate) enum Effect<L> {
     /// Pass on so much credit.
     Grant(Leg<L>, u32),
+    /// A cancelled stream of that requester counts on until its responder has stopped.
+    Linger(Leg<L>),
     /// A cancelled stream of that requester has ended.
     Release(Leg<L>),
     /// End that side of the stream.
@@ -114,8 +73,8 @@ pub(crate) enum Departure<L> {
 #[derive(Debug)]
 pub(crate) enum Delivered<L> {
     Queued,
-    /// An item that came before its credit was passed on.
-    Early,
+    /// An item came before its credit was passed on: queued if its receiver has asked for it, else parked.
+    Overrun,
     Effect(Effect<L>),
     Dropped,
 }
@@ -128,16 +87,16 @@ pub(crate) struct State<L> {
     pub is_draining: bool,
     /// Frames wait and the socket has taken nothing for long.
     pub is_stalled: bool,
-    bounds: Arc<Bounds>,
-    windowed: usize,
-    parked: usize,
+    pub(super) bounds: Arc<Bounds>,
+    pub(super) windowed: usize,
+    pub(super) parked: usize,
     /// What items of this app have weighed lately.
-    item_size: usize,
+    pub(super) item_size: usize,
     /// Requests of this app that it cancelled and whose responder has not said to have stopped.
-    cancelled: usize,
+    pub(super) cancelled: isize,
     /// Streams towards this app that were cancelled: before the last probe, and after it.
-    lingering: [Vec<(StreamId, Serial)>; 2],
-    is_probing: bool,
+    pub(super) lingering: [Vec<(StreamId, Serial)>; 2],
+    pub(super) is_probing: bool,
 }
 
 impl<L: Clone> State<L> {
@@ -170,121 +129,33 @@ impl<L: Clone> State<L> {
 
     /// Streams of its own requests that count against it.
     pub(crate) fn requests(&self) -> usize {
-        self.streams.count(Role::Requester) + self.cancelled
+        self.streams.count(Role::Requester) + self.cancelled.max(0) as usize
     }
 
-    fn share(&self) -> usize {
+    /// Bytes held until this app asks for them.
+    pub(crate) fn parked(&self) -> usize {
+        self.parked
+    }
+
+    pub(super) fn share(&self) -> usize {
         self.bounds.window.share(self.windowed, self.is_over_mark())
     }
-
-    // A request, step by step.
-
-    /// The requester's side, first step: the id is taken.
-    pub(crate) fn begin(&mut self, stream: StreamId, step: Step) -> Begin {
-        if self.is_closed || self.streams.contains(stream) {
-            return Begin::Ignored;
-        }
-        if self.is_stalled && self.is_over_mark() {
-            return Begin::Refused(Refusal::Busy);
-        }
-        if self.requests() >= self.bounds.streams.0 {
-            return Begin::Refused(Refusal::Streams);
-        }
-        let serial = self.streams.draw_serial();
-        if !step.is_single() {
-            let window = step.is_windowed().then(|| Box::new(Window::new(step.n.into())));
-            self.windowed += usize::from(window.is_some());
-            self.insert(stream, serial, Role::Requester, step, None, window);
-        }
-        Begin::Started { serial, share: self.share(), size: self.item_size }
-    }
-
-    /// The responder's side: the request is queued under an id of this link's own.
-    ///
-    /// # Errors
-    /// [`Refusal`]: nothing was queued, `packet` is untouched and another endpoint may be tried.
-    pub(crate) fn open(&mut self, from: (L, StreamId), opening: Opening, packet: &mut Packet<'_>) -> Result<Opened, Refusal> {
-        let Opening { step, serial, share, size } = opening;
-        let len = packet.bytes().len();
-        let marks = if len > self.bounds.small_request { self.bounds.refuse.1 } else { self.bounds.refuse.0 };
-        if self.is_closed {
-            return Err(Refusal::Closed);
-        } else if self.is_draining {
-            return Err(Refusal::Draining);
-        } else if self.outbox.bytes() > marks * self.bounds.mark || self.is_stalled && self.is_over_mark() {
-            return Err(Refusal::Busy);
-        } else if self.streams.count(Role::Responder) >= self.bounds.streams.1 {
-            return Err(Refusal::Streams);
-        }
-        let stream = self.streams.draw_id();
-        let mut passed = 0;
-        if step.is_windowed() {
-            passed = u64::from(step.n).min(self.bounds.window.width(share, self.item_size));
-            frame::set_request_n(packet.bytes(), passed as u32);
-        }
-        if !step.is_single() {
-            let window = (step.kind == FrameType::RequestChannel && !step.is_complete()).then(|| {
-                let mut window = Window::new(0);
-                window.opened(0, size);
-                Box::new(window)
-            });
-            self.windowed += usize::from(window.is_some());
-            self.insert(stream, serial, Role::Responder, step, Some(from), window);
-        }
-        self.push(stream, serial, Mark::Opens, packet);
-        Ok(Opened { stream, passed, size: self.item_size })
-    }
-
-    /// The requester's side, last step: the stream has its other leg. False if it ended meanwhile: the caller cancels
-    /// the other leg.
-    pub(crate) fn fill(&mut self, stream: StreamId, serial: Serial, to: L, opened: Opened) -> Result<Option<Effect<L>>, ()> {
-        let share = self.share();
-        let entry = self.streams.exact(stream, serial).ok_or(())?;
-        entry.to = Some((to, opened.stream));
-        let leg = entry.leg();
-        let Some(window) = &mut entry.window else { return Ok(None) };
-        window.opened(opened.passed, opened.size);
-        let grant = window.grant(&self.bounds.window, share);
-        Ok(leg.filter(|_| grant > 0).map(|leg| Effect::Grant(leg, grant)))
-    }
-
-    /// The requester's side: no responder took the request.
-    pub(crate) fn abort(&mut self, stream: StreamId, serial: Serial) {
-        if self.streams.exact(stream, serial).is_some() {
-            self.forget(stream);
-        }
-    }
-
-    fn insert(&mut self, stream: StreamId, serial: Serial, role: Role, step: Step, to: Option<(L, StreamId)>, window: Option<Box<Window>>) {
-        let entry = Entry {
-            serial,
-            kind: step.kind,
-            role,
-            halves: Halves::open(step.kind, step.is_complete() && !step.follows()),
-            to,
-            is_request_open: step.follows(),
-            is_sending: false,
-            is_receiving: false,
-            is_cancelled: false,
-            window,
-        };
-        self.streams.insert(stream, entry);
-    }
-
-    // Later frames.
 
     /// A PAYLOAD, ERROR, CANCEL or REQUEST_N was read from this link's app. `step` may be changed: a C flag that was
     /// forgotten is set.
     pub(crate) fn depart(&mut self, stream: StreamId, step: &mut Step) -> Departure<L> {
         let Some(entry) = self.streams.entry(stream) else {
-            if step.kind == FrameType::Cancel {
+            // Only a requester's CANCEL (odd ids) ends all: a responder's must not take out the ERROR it is to get.
+            if step.kind == FrameType::Cancel && stream % 2 == 1 {
                 self.outbox.remove(stream, None);
             }
             return Departure::Dropped;
         };
         if entry.is_cancelled {
             let is_end = step.kind == FrameType::Error || step.is_complete();
-            if !is_end && !(entry.kind == FrameType::RequestResponse && step.kind == FrameType::Payload) {
+            let is_answer =
+                entry.kind == FrameType::RequestResponse && step.kind == FrameType::Payload && !step.follows();
+            if !is_end && !is_answer {
                 return Departure::Dropped;
             }
             let leg = entry.leg();
@@ -302,19 +173,21 @@ impl<L: Clone> State<L> {
             }
             FrameType::Payload if is_open => {
                 let is_item = step.is_next() || entry.is_sending || step.follows();
-                if entry.kind == FrameType::RequestResponse && step.is_next() && !step.follows() {
+                if entry.kind == FrameType::RequestResponse && is_item && !step.follows() {
                     step.bits |= flags::COMPLETE;
                 }
                 entry.is_sending = step.follows();
+                entry.sent += step.len;
+                let size = if step.follows() { 0 } else { std::mem::take(&mut entry.sent) };
                 if step.is_complete() {
                     entry.halves.apply(role, Signal::Complete);
                 }
-                if is_item && role == Role::Responder {
-                    self.item_size = expected_size(self.item_size, step.len);
+                if is_item && size > 0 && role == Role::Responder {
+                    self.item_size = expected_size(self.item_size, size);
                 }
                 is_item || step.is_complete()
             }
-            FrameType::Error if role == Role::Responder || entry.kind == FrameType::RequestChannel => {
+            FrameType::Error if role == Role::Responder && is_open || entry.kind == FrameType::RequestChannel => {
                 entry.halves.apply(role, Signal::Error);
                 true
             }
@@ -322,20 +195,20 @@ impl<L: Clone> State<L> {
                 let had = role == Role::Requester || entry.halves.is_open(Role::Requester);
                 entry.halves.apply(role, Signal::Cancel);
                 entry.is_request_open &= role == Role::Responder;
-                self.cancelled += usize::from(role == Role::Requester);
                 had
             }
             FrameType::RequestN => return self.asked(stream, step.n),
             _ => false,
         };
         let entry = self.streams.entry(stream).expect("looked up above");
-        let leg = entry.leg();
-        if entry.is_over() {
-            self.forget(stream);
+        let leg = if entry.is_over() {
             if step.kind == FrameType::Cancel {
                 self.outbox.remove(stream, None);
             }
-        }
+            self.forget(stream).and_then(Entry::into_leg)
+        } else {
+            entry.leg()
+        };
         match leg {
             Some(leg) if accepts => Departure::Forward(leg),
             _ => Departure::Dropped,
@@ -365,7 +238,13 @@ impl<L: Clone> State<L> {
     }
 
     /// A frame of the other side's app, for this link's.
-    pub(crate) fn deliver(&mut self, stream: StreamId, serial: Serial, step: Step, packet: &mut Packet<'_>) -> Delivered<L> {
+    pub(crate) fn deliver(
+        &mut self,
+        stream: StreamId,
+        serial: Serial,
+        step: Step,
+        packet: &mut Packet<'_>,
+    ) -> Delivered<L> {
         let Some(entry) = self.streams.exact(stream, serial) else { return Delivered::Dropped };
         if entry.is_cancelled {
             return Delivered::Dropped;
@@ -380,10 +259,15 @@ impl<L: Clone> State<L> {
             let mut held = 0;
             self.outbox.weights(|of, _, weight| held += if of == stream { weight } else { 0 });
             if held > self.bounds.request_fragments {
-                return self.end(stream, serial, "the request is larger than what may wait for its responder: send a channel");
+                return self.end(
+                    stream,
+                    serial,
+                    "the request is larger than what may wait for its responder: send a channel",
+                );
             }
         }
         let Some(entry) = self.streams.exact(stream, serial) else { return Delivered::Dropped };
+        let is_filled = entry.to.is_some();
         if let Some(window) = entry.window.as_mut().filter(|_| step.kind == FrameType::Payload && !is_request) {
             let is_item = step.is_next() || entry.is_receiving || step.follows();
             let ends_item = is_item && !step.follows();
@@ -402,9 +286,9 @@ impl<L: Clone> State<L> {
                 if !fits || self.parked > self.bounds.park {
                     return self.end(stream, serial, "more items were sent than were asked for");
                 }
-                return Delivered::Queued;
+                return if ends_item { Delivered::Overrun } else { Delivered::Queued };
             }
-            is_early = arrival == Arrival::Early;
+            is_early = arrival == Arrival::Early && is_filled;
             if ends_item {
                 mark = Mark::Item;
             }
@@ -412,7 +296,7 @@ impl<L: Clone> State<L> {
         step.patch(packet.bytes(), stream);
         self.push(stream, serial, mark, packet);
         self.arrived(stream, serial, step);
-        if is_early { Delivered::Early } else { Delivered::Queued }
+        if is_early { Delivered::Overrun } else { Delivered::Queued }
     }
 
     fn end(&mut self, stream: StreamId, serial: Serial, text: &'static str) -> Delivered<L> {
@@ -454,11 +338,6 @@ impl<L: Clone> State<L> {
         self.push_frame(stream, serial, Mark::Plain, Frame::request_n(stream, n));
     }
 
-    /// A cancelled request of this app has ended at its responder.
-    pub(crate) fn release(&mut self) {
-        self.cancelled = self.cancelled.saturating_sub(1);
-    }
-
     /// The broker ends this side of a stream: ERROR to a requester, CANCEL to a responder. Returns the other side.
     pub(crate) fn finish(&mut self, stream: StreamId, serial: Serial, code: ErrorCode, text: &str) -> Option<Leg<L>> {
         let entry = self.streams.exact(stream, serial)?;
@@ -476,70 +355,29 @@ impl<L: Clone> State<L> {
         leg
     }
 
-    /// Tells the responder to stop; the entry counts on until it has.
-    fn cancel(&mut self, stream: StreamId, serial: Serial, is_counted: bool) -> Option<Effect<L>> {
-        let is_unheard = self.outbox.remove(stream, Some(serial));
-        let entry = self.streams.exact(stream, serial)?;
-        let release = entry.leg().filter(|_| is_counted).map(Effect::Release);
-        if let Some(window) = entry.window.take() {
-            self.windowed -= 1;
-            self.parked -= window.parked();
-        }
-        let is_quiet = entry.kind == FrameType::RequestFnf;
-        if !is_counted {
-            entry.to = None;
-        }
-        entry.is_cancelled = true;
-        if !is_unheard {
-            self.push_frame(stream, serial, Mark::Plain, Frame::cancel(stream));
-        }
-        if is_unheard || is_quiet {
-            self.forget(stream);
-            return release;
-        }
-        self.lingering[1].push((stream, serial));
-        if self.lingering[1].len() >= self.bounds.streams.1 / 8 {
-            self.probe_cancelled();
-        }
-        None
-    }
-
-    /// Streams whose CANCEL waits for a sign that the responder has read it.
-    pub(crate) fn lingering(&self) -> usize {
-        self.lingering[1].len()
-    }
-
-    /// A KEEPALIVE without the respond flag came: if it echoes the probe, what was cancelled before it is free.
-    pub(crate) fn echoed(&mut self, data: &[u8]) -> Vec<Effect<L>> {
-        let mut effects = Vec::new();
-        if data != PROBE || !std::mem::take(&mut self.is_probing) {
-            return effects;
-        }
-        for (stream, serial) in std::mem::take(&mut self.lingering[0]) {
-            if let Some(entry) = self.streams.exact(stream, serial).filter(|entry| entry.is_cancelled) {
-                effects.extend(entry.leg().map(Effect::Release));
-                self.forget(stream);
-            }
-        }
-        effects
-    }
-
-    /// `n` bytes of `writing` were taken by the socket; credit that becomes free goes to `effects`.
-    pub(crate) fn written(&mut self, writing: &mut Writing, n: usize, effects: &mut Vec<Effect<L>>) {
+    /// `n` bytes of `writing` were taken by the socket; credit that becomes free goes to `effects`. How many frames that
+    /// completed.
+    pub(crate) fn written(&mut self, writing: &mut Writing, n: usize, effects: &mut Vec<Effect<L>>) -> u64 {
+        let mut frames = 0;
         let share = self.share();
         let Self { streams, bounds, .. } = self;
         writing.written(n, |record| {
+            frames += 1;
             if record.mark != Mark::Item {
                 return;
             }
             let Some(entry) = streams.exact(record.stream, record.serial) else { return };
             let Some(window) = &mut entry.window else { return };
             window.written();
+            // Before `fill` nobody can be told; `fill` looks again.
+            let Some((link, to)) = &entry.to else { return };
             let grant = window.grant(&bounds.window, share);
             if grant > 0 {
-                effects.extend(entry.leg().map(|leg| Effect::Grant(leg, grant)));
+                let leg = Leg { link: link.clone(), stream: *to, serial: entry.serial };
+                effects.push(Effect::Grant(leg, grant));
             }
         });
+        frames
     }
 
     /// Takes everything out of a link that closes: the legs to end, and the requesters whose cancelled streams end.
@@ -547,12 +385,13 @@ impl<L: Clone> State<L> {
         self.is_closed = true;
         self.outbox = Outbox::default();
         (self.parked, self.windowed, self.lingering) = (0, 0, [Vec::new(), Vec::new()]);
-        let (cancelled, open): (Vec<_>, Vec<_>) = self.streams.drain().into_values().partition(|entry| entry.is_cancelled);
+        let (cancelled, open): (Vec<_>, Vec<_>) =
+            self.streams.drain().into_values().partition(|entry| entry.is_cancelled);
         let legs = |entries: Vec<Entry<L>>| entries.iter().filter_map(Entry::leg).collect();
         (legs(open), legs(cancelled))
     }
 
-    fn forget(&mut self, stream: StreamId) -> Option<Entry<L>> {
+    pub(super) fn forget(&mut self, stream: StreamId) -> Option<Entry<L>> {
         let entry = self.streams.remove(stream)?;
         if let Some(window) = &entry.window {
             self.windowed -= 1;
@@ -561,28 +400,16 @@ impl<L: Clone> State<L> {
         Some(entry)
     }
 
-    // Queueing.
-
     /// Queues an ERROR for a request that was not taken.
     pub(crate) fn refuse(&mut self, stream: StreamId, code: ErrorCode, text: &str) {
         self.push_frame(stream, Serial::NONE, Mark::Refusal, Frame::error(stream, code, text));
     }
 
-    /// Queues a KEEPALIVE behind everything queued so far: its echo proves that the CANCELs before it were read.
-    pub(crate) fn probe_cancelled(&mut self) {
-        if self.is_probing || self.lingering[1].is_empty() {
-            return;
-        }
-        self.is_probing = true;
-        self.lingering.swap(0, 1);
-        self.push_frame(0, Serial::NONE, Mark::Plain, Frame::keepalive(true, PROBE));
-    }
-
-    fn push_frame(&mut self, stream: StreamId, serial: Serial, mark: Mark, mut frame: Frame) {
+    pub(super) fn push_frame(&mut self, stream: StreamId, serial: Serial, mark: Mark, mut frame: Frame) {
         self.push(stream, serial, mark, &mut Packet::Small(frame.bytes_mut()));
     }
 
-    fn push(&mut self, stream: StreamId, serial: Serial, mark: Mark, packet: &mut Packet<'_>) {
+    pub(super) fn push(&mut self, stream: StreamId, serial: Serial, mark: Mark, packet: &mut Packet<'_>) {
         if self.is_closed {
             return;
         }

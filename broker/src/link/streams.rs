@@ -38,8 +38,9 @@ pub(crate) struct Entry<L> {
     pub to: Option<(L, StreamId)>,
     /// Fragments of the request are still to come.
     pub is_request_open: bool,
-    /// An item read from this link's app has fragments to come.
+    /// An item read from this link's app has fragments to come, and what it weighs so far.
     pub is_sending: bool,
+    pub sent: usize,
     /// An item for this link's app has fragments to come.
     pub is_receiving: bool,
     /// CANCEL was sent to this responder: the entry only counts, until the stream ends or a later KEEPALIVE is echoed.
@@ -55,9 +56,15 @@ impl<L: Clone> Entry<L> {
         Some(Leg { link, stream, serial: self.serial })
     }
 
-    /// Nothing more can come from this app, nor go to it.
+    /// The other side, without a copy.
+    pub(crate) fn into_leg(self) -> Option<Leg<L>> {
+        let (link, stream) = self.to?;
+        Some(Leg { link, stream, serial: self.serial })
+    }
+
+    /// Nothing more can come from this app, nor go to it. Who was answered need not send the rest of its request.
     pub(crate) fn is_over(&self) -> bool {
-        self.halves.is_ended() && !self.is_request_open
+        self.halves.is_ended() && !(self.is_request_open && self.kind == FrameType::RequestFnf)
     }
 }
 

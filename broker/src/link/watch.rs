@@ -184,8 +184,7 @@ impl Watch {
             }
         }
         let interval = if sample.is_busy { timing.busy_interval } else { self.interval.min(timing.interval) };
-        let probing =
-            Probing { interval, suspect: timing.suspect, lifetime: self.lifetime.min(timing.lifetime) };
+        let probing = Probing { interval, suspect: timing.suspect, lifetime: self.lifetime.min(timing.lifetime) };
         match self.keepalive.tick(now, timing.tick, probing) {
             Verdict::Alive => Health::Good,
             Verdict::Probe => Health::Probe,
@@ -245,7 +244,10 @@ mod tests {
             assert_eq!(watch.tick(start + SECOND * second as u32, sample, &TIMING), Health::Good);
             assert_eq!(watch.is_stalled(), second >= 5);
         }
-        assert_eq!(watch.tick(start + SECOND * 30, Sample { received: 99, ..Sample::default() }, &TIMING), Health::Stuck);
+        assert_eq!(
+            watch.tick(start + SECOND * 30, Sample { received: 99, ..Sample::default() }, &TIMING),
+            Health::Stuck
+        );
     }
 
     #[test]

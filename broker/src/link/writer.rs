@@ -9,11 +9,12 @@
 //!                               write task --outbox empty---'      closed: half-written frame, farewell, shut down
 //! ```
 
+use super::Link;
 use super::outbox::Writing;
 use super::state::{Effect, State};
-use super::Link;
-use rsocket::transport::writable;
+use crate::metrics::CloseReason;
 use rsocket::ErrorCode;
+use rsocket::transport::writable;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,7 +46,7 @@ impl Drop for Claim {
         if let Some(link) = self.0.take() {
             tracing::error!(link = link.id, "a writer was lost in the middle of a write; the link is closed");
             link.transport.shutdown();
-            link.close(None, &mut Touched::default());
+            link.close(CloseReason::Internal, None, &mut Touched::default());
         }
     }
 }
@@ -54,6 +55,9 @@ impl Drop for Touched {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             self.flush();
+        } else if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            // Nothing of these links is half written: they outlive the panic.
+            self.claims.drain(..).for_each(|claim| drop(runtime.spawn(write_blocked(claim, Writing::default(), 0))));
         }
     }
 }
@@ -79,6 +83,7 @@ impl Touched {
     pub(crate) fn apply(&mut self, effect: Effect<Arc<Link>>) {
         match effect {
             Effect::Grant(leg, n) => leg.link.with(self, |state| state.grant(leg.stream, leg.serial, n)),
+            Effect::Linger(leg) => leg.link.with(self, State::linger),
             Effect::Release(leg) => leg.link.with(self, State::release),
             Effect::Finish(leg, text) => {
                 leg.link.with(self, |state| state.finish(leg.stream, leg.serial, ErrorCode::CANCELED, text));
@@ -89,7 +94,7 @@ impl Touched {
     /// Writes every claimed link until it is empty or full.
     pub(crate) fn flush(&mut self) {
         while let Some(claim) = self.claims.pop() {
-            write(claim, &mut self.effects);
+            write(claim, self);
             while let Some(effect) = self.effects.pop() {
                 self.apply(effect);
             }
@@ -108,11 +113,14 @@ enum Next {
 fn next(link: &Link, writing: &mut Writing, n: usize, is_blocked: bool, effects: &mut Vec<Effect<Arc<Link>>>) -> Next {
     let mut inner = link.inner.lock();
     if inner.state.is_closed {
+        // How much of a frame is left must be known to end it.
+        writing.written(n, |_| ());
         return Next::Farewell;
     }
     if n > 0 {
         inner.watch.taken(n);
-        inner.state.written(writing, n, effects);
+        let frames = inner.state.written(writing, n, effects);
+        link.shared.meters.frames_out.increment(frames);
     }
     inner.state.outbox.take(writing, link.shared.batch);
     let is_idle = writing.batch.is_empty();
@@ -124,11 +132,11 @@ fn next(link: &Link, writing: &mut Writing, n: usize, is_blocked: bool, effects:
     if is_idle { Next::Idle } else { Next::Write }
 }
 
-fn write(claim: Claim, effects: &mut Vec<Effect<Arc<Link>>>) {
+fn write(claim: Claim, touched: &mut Touched) {
     let mut writing = Writing::default();
     let mut written = 0;
     for _ in 0..=TURNS {
-        match next(claim.link(), &mut writing, written, false, effects) {
+        match next(claim.link(), &mut writing, written, false, &mut touched.effects) {
             Next::Idle => return claim.let_go(),
             Next::Farewell => return say_farewell(claim, writing),
             Next::Write => {}
@@ -142,7 +150,7 @@ fn write(claim: Claim, effects: &mut Vec<Effect<Arc<Link>>>) {
                 tokio::spawn(write_blocked(claim, writing, 0));
                 return;
             }
-            Err(_) => return lose(claim),
+            Err(_) => return lose(claim, touched),
         }
     }
     tokio::spawn(write_blocked(claim, writing, written));
@@ -176,24 +184,26 @@ async fn write_blocked(claim: Claim, mut writing: Writing, mut written: usize) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 let transport = claim.link().transport.clone();
                 if writable(&*transport).await.is_err() {
-                    return lose(claim);
+                    return lose(claim, &mut touched);
                 }
             }
-            Err(_) => {
-                return lose(claim);
-            }
+            Err(_) => return lose(claim, &mut touched),
         }
     }
 }
 
-/// The socket failed while written to.
-fn lose(claim: Claim) {
+/// The socket failed while written to. Whoever holds `touched` flushes it: losses in a row do not nest.
+fn lose(claim: Claim, touched: &mut Touched) {
     let link = claim.link().clone();
     claim.let_go();
     link.transport.shutdown();
-    let mut touched = Touched::default();
-    link.close(None, &mut touched);
-    touched.flush();
+    link.close(CloseReason::Peer, None, touched);
+}
+
+/// Ends a closed link whose writer waits for the socket: without this it would wait as long as the peer reads nothing.
+pub(super) async fn end_late(link: Arc<Link>) {
+    tokio::time::sleep(FAREWELL).await;
+    link.transport.shutdown();
 }
 
 /// Ends a closed link: what is left of a half-written frame, its last frame, and the end of the stream.

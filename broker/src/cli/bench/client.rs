@@ -1,0 +1,385 @@
+//! The thin client: connections that each keep a fixed number of requests outstanding, and what they saw.
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout, timeout_at};
+
+use super::cpu::{Processes, Reading};
+use super::flight::Flight;
+use super::histogram::Histogram;
+use super::wire::{self, Frame, Link};
+use super::{Failure, runtime};
+
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+const DRAIN_WITHIN: Duration = Duration::from_secs(5);
+const PROBE_WITHIN: Duration = Duration::from_secs(10);
+/// What a responder that has just registered is given to appear in the routing table.
+const PROBE_PAUSE: Duration = Duration::from_millis(20);
+const NO_INSTANCE: &str = "RST-900404";
+
+/// How much is outstanding, and how large each request is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Shape {
+    pub(super) connections: usize,
+    /// Requests each connection keeps outstanding.
+    pub(super) in_flight: usize,
+    /// Bytes of data in a request and in its answer.
+    pub(super) size: usize,
+}
+
+/// How long one measurement takes, and on how many threads its load is made.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Window {
+    pub(super) warmup: Duration,
+    pub(super) measured: Duration,
+    pub(super) threads: usize,
+}
+
+/// What one measurement of one side saw.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Sample {
+    /// Round trips a second.
+    pub(super) rate: f64,
+    pub(super) p50_us: f64,
+    pub(super) p99_us: f64,
+    /// CPU of the process between client and responder, microseconds a round trip.
+    pub(super) server_cpu_us: f64,
+    /// CPU of client, responder and driver, microseconds a round trip.
+    pub(super) load_cpu_us: f64,
+    pub(super) foreign_cores: f64,
+    /// Answers with a wrong length, without next and complete, or to no outstanding request.
+    pub(super) wrong: u64,
+}
+
+/// Loads the server at `address` for one window; fails on any ERROR frame, lost connection or missing answer.
+pub(super) async fn measure(
+    address: SocketAddr,
+    shape: Shape,
+    window: Window,
+    processes: &Processes,
+) -> Result<Sample, Failure> {
+    let mut crew = Crew::start(address, shape, window.threads)?;
+    crew.connected().await?;
+    crew.work_for(window.warmup).await?;
+    crew.enter(Phase::Measured);
+    let (begin, before) = (Reading::take(processes)?, crew.answered());
+    crew.work_for(window.measured).await?;
+    let (end, after) = (Reading::take(processes)?, crew.answered());
+    crew.drain().await?;
+
+    let usage = begin.until(&end);
+    let answered = after - before;
+    if answered == 0 {
+        return Err(Failure::new(format!("no answer from {address} in {:.1} s", usage.seconds)));
+    }
+    let (latencies, wrong) = crew.seen();
+    Ok(Sample {
+        rate: answered as f64 / usage.seconds,
+        p50_us: latencies.quantile(0.50) as f64 / 1e3,
+        p99_us: latencies.quantile(0.99) as f64 / 1e3,
+        server_cpu_us: usage.server_seconds * 1e6 / answered as f64,
+        load_cpu_us: usage.others_seconds * 1e6 / answered as f64,
+        foreign_cores: usage.foreign_cores,
+        wrong,
+    })
+}
+
+/// One request, repeated while the broker does not know the responder yet.
+pub(super) async fn probe(address: SocketAddr) -> Result<(), Failure> {
+    let deadline = Instant::now() + PROBE_WITHIN;
+    loop {
+        let meter = Arc::new(Meter::new());
+        meter.enter(Phase::Draining);
+        let one = async {
+            let mut connection = Connection::open(address, 1, 8, &meter).await?;
+            poll_fn(|cx| connection.poll_work(cx)).await
+        };
+        match timeout(PROBE_WITHIN, one).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(failure)) if failure.0.contains(NO_INSTANCE) && Instant::now() < deadline => {
+                sleep(PROBE_PAUSE).await
+            }
+            Ok(Err(failure)) => return Err(failure),
+            Err(_) => return Err(Failure::new(format!("no answer from {address} in {} s", PROBE_WITHIN.as_secs()))),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Phase {
+    Warmup,
+    Measured,
+    /// No new requests; a connection ends with its last answer.
+    Draining,
+}
+
+/// What one thread of connections is told, and what it has seen.
+#[derive(Debug)]
+struct Meter {
+    phase: AtomicU8,
+    answered: AtomicU64,
+    wrong: AtomicU64,
+    /// Locked once a batch, and only ever by the one thread until it ends.
+    latencies: Mutex<Histogram>,
+}
+
+impl Meter {
+    fn new() -> Self {
+        Self {
+            phase: AtomicU8::new(Phase::Warmup as u8),
+            answered: AtomicU64::new(0),
+            wrong: AtomicU64::new(0),
+            latencies: Mutex::new(Histogram::new()),
+        }
+    }
+
+    fn enter(&self, phase: Phase) {
+        self.phase.store(phase as u8, Relaxed);
+    }
+
+    fn is_in(&self, phase: Phase) -> bool {
+        self.phase.load(Relaxed) == phase as u8
+    }
+}
+
+enum Report {
+    Connected,
+    Ended(Result<(), Failure>),
+}
+
+/// The threads of one measurement; dropping it lets them drain and end.
+struct Crew {
+    meters: Vec<Arc<Meter>>,
+    reports: mpsc::Receiver<Report>,
+}
+
+impl Crew {
+    fn start(address: SocketAddr, shape: Shape, threads: usize) -> Result<Self, Failure> {
+        let threads = threads.clamp(1, shape.connections);
+        let (sender, reports) = mpsc::channel(2 * threads);
+        let mut crew = Self { meters: Vec::new(), reports };
+        for at in 0..threads {
+            let share = shape.connections / threads + usize::from(at < shape.connections % threads);
+            let meter = Arc::new(Meter::new());
+            let runtime = runtime()?;
+            let (mine, reports) = (Arc::clone(&meter), sender.clone());
+            std::thread::spawn(move || {
+                let outcome = runtime.block_on(work(address, Shape { connections: share, ..shape }, mine, &reports));
+                // Nobody listens any more if the measurement has failed elsewhere.
+                let _ = reports.blocking_send(Report::Ended(outcome));
+            });
+            crew.meters.push(meter);
+        }
+        Ok(crew)
+    }
+
+    async fn connected(&mut self) -> Result<(), Failure> {
+        for _ in 0..self.meters.len() {
+            match timeout(CONNECT_WITHIN, self.reports.recv()).await {
+                Ok(Some(Report::Connected)) => {}
+                Ok(report) => return Err(early_end(report)),
+                Err(_) => return Err(Failure::new(format!("not connected in {} s", CONNECT_WITHIN.as_secs()))),
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets time pass; a thread that ends meanwhile has failed.
+    async fn work_for(&mut self, duration: Duration) -> Result<(), Failure> {
+        match timeout(duration, self.reports.recv()).await {
+            Ok(report) => Err(early_end(report)),
+            Err(_) => Ok(()),
+        }
+    }
+
+    async fn drain(&mut self) -> Result<(), Failure> {
+        self.enter(Phase::Draining);
+        let deadline = tokio::time::Instant::now() + DRAIN_WITHIN;
+        for _ in 0..self.meters.len() {
+            match timeout_at(deadline, self.reports.recv()).await {
+                Ok(Some(Report::Ended(Ok(())))) => {}
+                Ok(report) => return Err(early_end(report)),
+                Err(_) => {
+                    let wait = DRAIN_WITHIN.as_secs();
+                    return Err(Failure::new(format!("requests still without an answer {wait} s after the last one")));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn enter(&self, phase: Phase) {
+        self.meters.iter().for_each(|meter| meter.enter(phase));
+    }
+
+    fn answered(&self) -> u64 {
+        self.meters.iter().map(|meter| meter.answered.load(Relaxed)).sum()
+    }
+
+    fn seen(&self) -> (Histogram, u64) {
+        let mut latencies = Histogram::new();
+        for meter in &self.meters {
+            latencies.merge(&meter.latencies.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+        (latencies, self.meters.iter().map(|meter| meter.wrong.load(Relaxed)).sum())
+    }
+}
+
+impl Drop for Crew {
+    fn drop(&mut self) {
+        self.enter(Phase::Draining);
+    }
+}
+
+fn early_end(report: Option<Report>) -> Failure {
+    match report {
+        Some(Report::Ended(Err(failure))) => failure,
+        _ => Failure::new("a thread of the load ended early"),
+    }
+}
+
+async fn work(
+    address: SocketAddr,
+    shape: Shape,
+    meter: Arc<Meter>,
+    reports: &mpsc::Sender<Report>,
+) -> Result<(), Failure> {
+    let mut connections = Vec::with_capacity(shape.connections);
+    for _ in 0..shape.connections {
+        connections.push(Connection::open(address, shape.in_flight, shape.size, &meter).await?);
+    }
+    // As above.
+    let _ = reports.send(Report::Connected).await;
+    let mut tasks = JoinSet::new();
+    for mut connection in connections {
+        tasks.spawn(async move { poll_fn(|cx| connection.poll_work(cx)).await });
+    }
+    while let Some(ended) = tasks.join_next().await {
+        ended.map_err(|e| Failure::new(format!("a connection of the load: {e}")))??;
+    }
+    Ok(())
+}
+
+/// One connection and its outstanding requests.
+struct Connection {
+    link: Link,
+    flight: Flight,
+    /// A whole request; only the stream id differs from one to the next.
+    request: Vec<u8>,
+    size: usize,
+    meter: Arc<Meter>,
+    opened: Instant,
+    keepalive_at: Instant,
+}
+
+impl Connection {
+    /// Connects and puts SETUP and the first requests into the outbox.
+    async fn open(address: SocketAddr, in_flight: usize, size: usize, meter: &Arc<Meter>) -> Result<Self, Failure> {
+        let stream =
+            TcpStream::connect(address).await.map_err(|e| Failure::new(format!("connect to {address}: {e}")))?;
+        let mut request = Vec::new();
+        let data: Vec<u8> = (0..size).map(|at| at as u8).collect();
+        wire::put_request(&mut request, 0, &data);
+        let capacity = (in_flight * request.len()).clamp(8 * 1024, 256 * 1024);
+        let mut link = Link::new(stream, capacity).map_err(|e| Failure::new(format!("connect to {address}: {e}")))?;
+        wire::put_setup(&mut link.outbox, "bench-requester", fastrand::u128(..), false);
+        let opened = Instant::now();
+        let mut connection = Self {
+            link,
+            flight: Flight::new(in_flight),
+            request,
+            size,
+            meter: Arc::clone(meter),
+            opened,
+            keepalive_at: opened + wire::KEEPALIVE_EVERY,
+        };
+        for _ in 0..in_flight {
+            connection.send(0);
+        }
+        Ok(connection)
+    }
+
+    /// Ends when the phase is draining and everything is answered. Reads even while the socket takes no more: what is
+    /// outstanding is bounded, and so no two full sockets wait for each other.
+    fn poll_work(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        loop {
+            if let Poll::Ready(Err(failure)) = self.link.poll_flush(cx) {
+                return Poll::Ready(Err(failure));
+            }
+            match self.link.poll_read(cx) {
+                Poll::Ready(Ok(())) => self.take_answers()?,
+                other => return other,
+            }
+            if self.flight.outstanding == 0 {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    /// All answers of one read, and a new request for each.
+    fn take_answers(&mut self) -> Result<(), Failure> {
+        let now = Instant::now();
+        let nanos = now.duration_since(self.opened).as_nanos() as u64;
+        let is_measured = self.meter.is_in(Phase::Measured);
+        let (mut answered, mut wrong) = (0, 0);
+        {
+            let mut latencies = self.meter.latencies.lock().unwrap_or_else(PoisonError::into_inner);
+            while let Some(frame) = self.link.inbox.next_frame()? {
+                match frame.kind {
+                    wire::PAYLOAD => match self.flight.end(frame.stream_id) {
+                        Some(sent) => {
+                            answered += 1;
+                            wrong += u64::from(!is_whole_answer(&frame, self.size));
+                            if is_measured {
+                                latencies.record(nanos.saturating_sub(sent));
+                            }
+                        }
+                        None => wrong += 1,
+                    },
+                    wire::KEEPALIVE => wire::answer_keepalive(&mut self.link.outbox, &frame),
+                    wire::ERROR => {
+                        return Err(Failure::new(format!("stream {}: {}", frame.stream_id, frame.error_text())));
+                    }
+                    // LEASE, METADATA_PUSH and what else a broker may say to any client.
+                    _ => {}
+                }
+            }
+        }
+        if !self.meter.is_in(Phase::Draining) {
+            for _ in 0..answered {
+                self.send(nanos);
+            }
+        }
+        self.meter.answered.fetch_add(answered, Relaxed);
+        if wrong > 0 {
+            self.meter.wrong.fetch_add(wrong, Relaxed);
+        }
+        if now >= self.keepalive_at {
+            self.keepalive_at = now + wire::KEEPALIVE_EVERY;
+            wire::put_keepalive(&mut self.link.outbox, true, b"");
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, nanos: u64) {
+        let stream_id = self.flight.begin(nanos);
+        let at = self.link.outbox.len() + wire::STREAM_ID_AT;
+        self.link.outbox.extend_from_slice(&self.request);
+        self.link.outbox[at..at + 4].copy_from_slice(&stream_id.to_be_bytes());
+    }
+}
+
+fn is_whole_answer(frame: &Frame<'_>, size: usize) -> bool {
+    frame.has(wire::NEXT | wire::COMPLETE)
+        && !frame.has(wire::FOLLOWS)
+        && frame.data().is_some_and(|data| data.len() == size)
+}

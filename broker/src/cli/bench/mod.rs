@@ -1,0 +1,112 @@
+//! `towline bench`: how fast the broker is, always as a ratio to a relay that only pumps bytes.
+//!
+//! Invariant: what is measured and what it is measured with never share code. The load here builds its frames by hand,
+//! so a change of the engine changes the broker's numbers and nothing else.
+//!
+//! ```text
+//!                            +-> yardstick (A) -> responder, listening      every box is a process of this binary;
+//!   driver + thin client ----+                                             the driver starts and kills them, and
+//!                            +-> broker <-------- responder, registered     measures the two sides in turn
+//! ```
+//! A further verb (stream, fnf, idle) is a file beside rpc.rs with its own measure function for [`compare::alternate`],
+//! a variant of [`Verb`] and a line in [`perform`]. Another way to make the load (the generated proxies) is another measure
+//! function; sides, rounds, CPU and report stay as they are.
+
+mod children;
+mod client;
+mod compare;
+mod cpu;
+mod flight;
+mod histogram;
+mod report;
+mod responder;
+mod rpc;
+mod wire;
+mod yardstick;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Measures the broker against a relay that only pumps bytes.
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Request-response round trips: rate, latency and CPU, in rounds that alternate with the relay
+    Rpc(rpc::RpcArgs),
+    /// The relay that only pumps bytes; the driver starts it
+    #[command(hide = true)]
+    Yardstick(yardstick::YardstickArgs),
+    /// The thin echo responder; the driver starts it
+    #[command(hide = true)]
+    Responder(responder::ResponderArgs),
+}
+
+/// Runs one `towline bench` verb to its end; call it outside of any async runtime. Exit code 1 if it failed, or if any
+/// answer was wrong.
+pub(crate) fn run(args: BenchArgs) -> ExitCode {
+    let outcome = match runtime() {
+        Ok(runtime) => runtime.block_on(until_signal(args.verb)),
+        Err(failure) => Err(failure),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("towline bench: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The verb, or the end by ctrl-c or SIGTERM: either way everything it started is dropped, and with it killed.
+async fn until_signal(verb: Verb) -> Result<(), Failure> {
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| Failure::new(format!("watch SIGINT: {e}")))?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(|e| Failure::new(format!("watch SIGTERM: {e}")))?;
+    tokio::select! {
+        outcome = perform(verb) => outcome,
+        _ = interrupt.recv() => Err(Failure::new("interrupted")),
+        _ = terminate.recv() => Err(Failure::new("terminated")),
+    }
+}
+
+async fn perform(verb: Verb) -> Result<(), Failure> {
+    match verb {
+        Verb::Rpc(args) => rpc::run(args).await,
+        Verb::Yardstick(args) => yardstick::run(args).await,
+        Verb::Responder(args) => responder::run(args).await,
+    }
+}
+
+/// One thread that does everything: what the thin ends and the yardstick run on.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::new(format!("start a runtime: {e}")))
+}
+
+/// Why a run ended early, in one line for the person who started it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Failure(String);
+
+impl Failure {
+    fn new(what: impl Into<String>) -> Self {
+        Self(what.into())
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

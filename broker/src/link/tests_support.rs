@@ -1,0 +1,50 @@
+//! Links for the tests of other folders.
+
+use super::{Bounds, Budget, Limits, Link, LinkKind, Shared, Timing, Watch};
+use crate::metrics::{Meters, recorder};
+use rsocket::transport::memory_pair;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// The bounds of the default configuration.
+pub(crate) const BOUNDS: Bounds = Bounds {
+    window: Limits { total: 8 << 20, bytes: (8 << 10, 256 << 10), items: 1024, park: 256 << 10 },
+    mark: 1 << 20,
+    refuse: (32, 4),
+    small_request: 64 << 10,
+    small_frame: 2 << 10,
+    request_fragments: 64 << 20,
+    park: 8 << 20,
+    streams: (8_192, 16_384),
+};
+
+/// What links share in tests.
+pub(crate) fn shared() -> Arc<Shared> {
+    const SECOND: Duration = Duration::from_secs(1);
+    let timing = Timing {
+        tick: SECOND / 4,
+        interval: SECOND * 20,
+        busy_interval: SECOND * 5,
+        suspect: SECOND * 5,
+        lifetime: SECOND * 90,
+        stalled: SECOND * 5,
+        progress: 64 << 10,
+        window: SECOND * 30,
+    };
+    let meters = Arc::new(Meters::new(&recorder()));
+    Arc::new(Shared { bounds: Arc::new(BOUNDS), budget: Budget::new(512 << 20), meters, batch: 256 << 10, timing })
+}
+
+/// A link whose peer is not there.
+pub(crate) fn link(id: u64) -> Arc<Link> {
+    let watch = Watch::new(Instant::now(), Duration::from_secs(20), Duration::from_secs(90));
+    Link::new(id, LinkKind::App, Arc::new(memory_pair("test").0), shared(), watch)
+}
+
+impl Link {
+    /// As if so many streams were open.
+    pub(crate) fn set_load(&self, streams: u32) {
+        self.load.store(streams, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,27 @@
+//! What the broker counts, and how a scraper reads it.
+//!
+//! Invariant: a recorder is passed in, never the global one, and every handle exists from the start: the label values
+//! are enums, so the number of series is fixed by the code whatever peers send.
+//!
+//! ```text
+//!  labels    the enums that are label values          families   one handle per label value
+//!  meters    the handles of the relay                 process    memory, files, CPU, read from /proc at scrape
+//! ```
+
+mod families;
+mod labels;
+mod meters;
+mod process;
+#[cfg(test)]
+mod tests;
+
+pub use families::{Counters, Gauges, Label};
+pub use labels::{CloseReason, Interaction, LinkKind, RequestRefusal, SetupRefusal};
+pub use meters::Meters;
+
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
+
+/// A recorder of its own, to be given to [`Meters::new`].
+pub fn recorder() -> PrometheusRecorder {
+    PrometheusBuilder::new().build_recorder()
+}

@@ -1,0 +1,174 @@
+//! Listeners, and what happens to a connection until its read loop begins.
+
+use super::driver::{self, Read};
+use super::setup::{self, Accepted, Refused};
+use super::{Relay, routine};
+use crate::link::{Link, Watch};
+use crate::metrics::{CloseReason, LinkKind, SetupRefusal};
+use rsocket::frame::LENGTH;
+use rsocket::transport::{Batch, TcpTransport, Transport, readable, writable};
+use rsocket::{ErrorCode, FrameRef, FrameType, ReadBuffer};
+use std::future::Future;
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+
+/// How long accepting rests after it failed (no descriptors left), and how often that is logged.
+const REST: Duration = Duration::from_millis(100);
+const LOG_EVERY: Duration = Duration::from_secs(10);
+
+/// Accepts connections until `stop` resolves; the listener is closed then.
+pub(crate) async fn accept(relay: Arc<Relay>, listener: TcpListener, stop: impl Future<Output = ()>) {
+    tokio::pin!(stop);
+    let mut logged: Option<Instant> = None;
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = &mut stop => return,
+        };
+        match accepted.and_then(|(stream, _)| TcpTransport::new(stream)) {
+            Ok(transport) => drop(tokio::spawn(serve(relay.clone(), Arc::new(transport), LinkKind::App))),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::NotConnected
+                ) => {}
+            Err(error) => {
+                if logged.is_none_or(|at| at.elapsed() >= LOG_EVERY) {
+                    tracing::error!(%error, "cannot accept connections; open ones go on");
+                    logged = Some(Instant::now());
+                }
+                tokio::time::sleep(REST).await;
+            }
+        }
+    }
+}
+
+/// Takes a connection inside this process: a service of the broker itself.
+pub(crate) fn attach(relay: &Arc<Relay>, transport: Arc<dyn Transport>) {
+    tokio::spawn(serve(relay.clone(), transport, LinkKind::Memory));
+}
+
+/// One connection from its first byte to its end.
+async fn serve(relay: Arc<Relay>, transport: Arc<dyn Transport>, kind: LinkKind) {
+    let mut buffer = ReadBuffer::new();
+    let peer = transport.peer();
+    let reading = read_setup(&relay, &*transport, &mut buffer);
+    let accepted = match tokio::time::timeout(relay.limits.setup_timeout, reading).await {
+        Ok(Ok(accepted)) => accepted,
+        Ok(Err(Some(refused))) => {
+            relay.meters.setups_refused.of(refused.reason).increment(1);
+            tracing::debug!(peer, code = %refused.code, reason = refused.text, "connection refused");
+            return say(&*transport, &refused).await;
+        }
+        Ok(Err(None)) => return transport.shutdown(),
+        Err(_) => {
+            relay.meters.setups_refused.of(SetupRefusal::Timeout).increment(1);
+            let refused = Refused::new(SetupRefusal::Timeout, ErrorCode::INVALID_SETUP, "no SETUP came in time");
+            tracing::debug!(peer, "no SETUP came in time");
+            return say(&*transport, &refused).await;
+        }
+    };
+    let Accepted { app, services, keepalive, lifetime, is_composite } = accepted;
+    let watch = Watch::new(Instant::now(), keepalive, lifetime);
+    let link = Link::new(relay.next_link(), kind, transport, relay.shared.clone(), watch);
+    let (name, count) = (app.name.clone(), Arc::new(Read::default()));
+    relay.links.lock().insert(link.id, link.clone());
+    relay.meters.links_accepted.increment(1);
+    relay.meters.links_open.of(kind).increment(1.0);
+    tracing::info!(link = link.id, peer, app = name, services = services.len(), "app connected");
+    if let Some(oldest) = relay.registry.join(link.clone(), Arc::new(app)) {
+        relay.dismiss(&oldest, CloseReason::Replaced, ErrorCode::CONNECTION_CLOSE, "this app has newer connections");
+    }
+    let done = relay.registry.expose(&link, services, kind == LinkKind::Memory);
+    for (service, reason) in done.refused {
+        tracing::warn!(link = link.id, %service, %reason, "service refused");
+    }
+    let watching = routine::watch(link.clone(), count.clone());
+    relay.watched.lock().insert(link.id, watching);
+    let error = driver::read(relay.clone(), link.clone(), buffer, is_composite, count).await;
+    relay.watched.lock().remove(&link.id);
+    relay.registry.leave(&link);
+    relay.links.lock().remove(&link.id);
+    relay.meters.links_open.of(kind).decrement(1.0);
+    relay.meters.links_closed.of(link.closed_for().unwrap_or(CloseReason::Peer)).increment(1);
+    tracing::info!(link = link.id, app = name, reason = %error, "app disconnected");
+}
+
+/// Reads SETUP; `Err(None)` if the peer went away or is no RSocket client.
+async fn read_setup(
+    relay: &Relay,
+    transport: &dyn Transport,
+    buffer: &mut ReadBuffer,
+) -> Result<Accepted, Option<Refused>> {
+    let invalid = |text: &str| Some(Refused::new(SetupRefusal::Invalid, ErrorCode::INVALID_SETUP, text));
+    loop {
+        if let Some(len) = buffer.complete(relay.limits.setup_max).map_err(|_| not_setup(buffer.peek(3)))? {
+            let wire = buffer.take(len);
+            let view =
+                FrameRef::parse(&wire[LENGTH..]).map_err(|error| invalid(&format!("the first frame: {error}")))?;
+            return match view.kind() {
+                FrameType::Setup if view.stream_id() != 0 => Err(invalid("SETUP belongs on stream 0")),
+                FrameType::Setup if relay.is_draining() => Err(Some(Refused::new(
+                    SetupRefusal::Draining,
+                    ErrorCode::REJECTED_SETUP,
+                    "this broker is shutting down",
+                ))),
+                FrameType::Setup => setup::read(view.setup(), relay.limits.strict_setup, fresh_uuid).map_err(Some),
+                FrameType::Resume => {
+                    let text = "resumption is not supported: connect with SETUP";
+                    Err(Some(Refused::new(SetupRefusal::Unsupported, ErrorCode::REJECTED_RESUME, text)))
+                }
+                kind => Err(invalid(&format!("the first frame is SETUP, not {kind:?}"))),
+            };
+        }
+        readable(transport).await.map_err(|_| None)?;
+        match transport.try_read(buffer.space()) {
+            Ok(0) => return Err(None),
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(_) => return Err(None),
+        }
+    }
+}
+
+/// A first frame too long to be SETUP: another protocol's first bytes, or simply too long.
+fn not_setup(first: &[u8]) -> Option<Refused> {
+    if first[0] == 0x16 {
+        tracing::debug!("a TLS client called a listener without TLS");
+        return None;
+    }
+    if first[0].is_ascii_uppercase() {
+        tracing::debug!("an HTTP client called an RSocket listener");
+        return None;
+    }
+    Some(Refused::new(
+        SetupRefusal::TooLarge,
+        ErrorCode::INVALID_SETUP,
+        "the first frame is longer than a SETUP may be",
+    ))
+}
+
+fn fresh_uuid() -> String {
+    format!("{:032x}", fastrand::u128(..))
+}
+
+/// Sends a refusal and ends the connection.
+async fn say(transport: &dyn Transport, refused: &Refused) {
+    let mut batch = Batch::default();
+    batch.push(refused.frame().into_wire());
+    let all = async {
+        while !batch.is_empty() {
+            match transport.try_write(&mut batch) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => writable(transport).await?,
+                Err(error) => return Err(error),
+                Ok(_) => {}
+            }
+        }
+        Ok(())
+    };
+    // Whoever does not take one frame in a second does not get it.
+    let _ = tokio::time::timeout(Duration::from_secs(1), all).await;
+    transport.shutdown();
+}

@@ -1,0 +1,317 @@
+//! The read loop of one link: every frame of a read is handled, then every link it touched is written once.
+
+use super::Relay;
+use super::dispatch::Dispatch;
+use super::gathering::Gathering;
+use crate::link::{Delivered, Departure, Link, Packet, Step, Touched};
+use crate::metrics::CloseReason;
+use rsocket::frame::{self, LENGTH, flags};
+use rsocket::transport::readable;
+use rsocket::{ConnectionError, ErrorCode, Frame, FrameError, FrameType, ReadBuffer, StreamId};
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
+
+/// Reads after which a busy link lets others run.
+const READS: usize = 16;
+
+/// What a link has read so far, for the one who watches the clock.
+#[derive(Debug, Default)]
+pub(super) struct Read {
+    pub received: AtomicU64,
+    pub frames: AtomicU64,
+    pub is_unfinished: AtomicBool,
+}
+
+/// Reads and relays until the connection ends; says why it did.
+pub(super) async fn read(
+    relay: Arc<Relay>,
+    link: Arc<Link>,
+    buffer: ReadBuffer,
+    is_composite: bool,
+    count: Arc<Read>,
+) -> ConnectionError {
+    let gathering = Gathering::new(relay.limits.gathering);
+    let dispatch = Dispatch::new(relay.clone(), link.clone(), is_composite);
+    let mut driver = Driver { relay, link, buffer, gathering, dispatch, touched: Touched::default(), count };
+    let error = driver.run().await;
+    let (reason, farewell) = match &error {
+        ConnectionError::Protocol(error) => {
+            (CloseReason::Protocol, Some(Frame::error(0, ErrorCode::CONNECTION_ERROR, &error.to_string())))
+        }
+        _ => (CloseReason::Peer, None),
+    };
+    driver.link.close(reason, farewell, &mut driver.touched);
+    driver.touched.flush();
+    error
+}
+
+struct Driver {
+    relay: Arc<Relay>,
+    link: Arc<Link>,
+    buffer: ReadBuffer,
+    gathering: Gathering,
+    dispatch: Dispatch,
+    touched: Touched,
+    count: Arc<Read>,
+}
+
+impl Driver {
+    async fn run(&mut self) -> ConnectionError {
+        let transport = self.link.transport().clone();
+        // What came together with SETUP.
+        if let Err(error) = self.handle() {
+            return error;
+        }
+        self.touched.flush();
+        loop {
+            self.buffer.shrink();
+            self.report();
+            let wait = async {
+                self.relay.shared.budget.room().await;
+                readable(&*transport).await
+            };
+            let ready = match self.gathering.deadline() {
+                None => wait.await,
+                Some(deadline) => tokio::select! {
+                    ready = wait => ready,
+                    () = tokio::time::sleep_until(deadline.into()) => Ok(()),
+                },
+            };
+            if let Err(error) = ready {
+                return error.into();
+            }
+            self.expire();
+            for _ in 0..READS {
+                match transport.try_read(self.buffer.space()) {
+                    Ok(0) => return ConnectionError::ClosedByPeer,
+                    Ok(n) => {
+                        self.count.received.fetch_add(n as u64, Ordering::Relaxed);
+                        self.relay.meters.bytes_in.increment(n as u64);
+                    }
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                    Err(error) => return error.into(),
+                }
+                if let Err(error) = self.handle() {
+                    return error;
+                }
+                if !self.touched.is_empty() {
+                    // One turn for the other read loops, so that what they read joins the same writes.
+                    tokio::task::yield_now().await;
+                    self.touched.flush();
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Tells the clock and the budget what is unfinished.
+    fn report(&self) {
+        self.count.is_unfinished.store(!self.buffer.is_empty(), Ordering::Relaxed);
+        self.link.set_pending(self.buffer.capacity() + self.gathering.bytes());
+    }
+
+    fn handle(&mut self) -> Result<(), ConnectionError> {
+        let max = self.relay.limits.max_frame;
+        let small = LENGTH + self.relay.limits.small_frame;
+        let mut frames = 0;
+        while let Some(len) = self.buffer.complete(max).map_err(ConnectionError::Protocol)? {
+            frames += 1;
+            if len <= small {
+                let bytes = &mut self.buffer.peek(len)[LENGTH..];
+                if let Some(kind) = checked(bytes)? {
+                    let packet = Packet::Small(bytes);
+                    handle(&self.link, &mut self.gathering, &mut self.dispatch, &mut self.touched, kind, packet)?;
+                }
+                self.buffer.consume(len);
+            } else {
+                let wire = self.buffer.take(len);
+                if let Some(kind) = checked(&wire[LENGTH..])? {
+                    let packet = Packet::Large(wire);
+                    handle(&self.link, &mut self.gathering, &mut self.dispatch, &mut self.touched, kind, packet)?;
+                }
+            }
+        }
+        if frames > 0 {
+            self.count.frames.fetch_add(frames, Ordering::Relaxed);
+            self.relay.meters.frames_in.increment(frames);
+            self.dispatch.count();
+        }
+        Ok(())
+    }
+
+    fn expire(&mut self) {
+        if self.gathering.is_empty() {
+            return;
+        }
+        for stream in self.gathering.expired(Instant::now()) {
+            let text = "the metadata of this request was not complete in time";
+            self.dispatch.refuse(stream, ErrorCode::REJECTED, text, &mut self.touched);
+        }
+        self.touched.flush();
+    }
+}
+
+/// The type of a frame; `None` if it asks to be ignored where it is not understood.
+fn checked(bytes: &[u8]) -> Result<Option<FrameType>, ConnectionError> {
+    match frame::check(bytes) {
+        Ok(FrameType::Ext) if !frame::is_ignorable(bytes) => {
+            Err(ConnectionError::Protocol(FrameError::UnknownType(FrameType::Ext as u8)))
+        }
+        Ok(kind) => Ok(Some(kind)),
+        Err(_) if frame::is_ignorable(bytes) => Ok(None),
+        Err(error) => Err(ConnectionError::Protocol(error)),
+    }
+}
+
+fn handle(
+    link: &Arc<Link>,
+    gathering: &mut Gathering,
+    dispatch: &mut Dispatch,
+    touched: &mut Touched,
+    kind: FrameType,
+    packet: Packet<'_>,
+) -> Result<(), ConnectionError> {
+    let view = packet.view();
+    let stream = view.stream_id();
+    match kind {
+        FrameType::Payload | FrameType::Error | FrameType::Cancel | FrameType::RequestN if stream != 0 => {
+            let step = Step::of(view, kind);
+            if gathering.contains(stream) {
+                gather(gathering, dispatch, touched, stream, kind, packet);
+            } else {
+                relay(link, dispatch, touched, stream, step, packet);
+            }
+        }
+        _ if kind.is_request() => {
+            if stream == 0 || gathering.contains(stream) {
+                return Ok(());
+            }
+            if super::gathering::is_incomplete(view) {
+                gather(gathering, dispatch, touched, stream, kind, packet);
+            } else {
+                let step = Step::of(view, kind);
+                dispatch.open(stream, step, packet, None, touched);
+            }
+        }
+        FrameType::Keepalive if stream == 0 => {
+            if view.has(flags::RESPOND) {
+                let echo = Frame::keepalive(false, view.data());
+                link.with(touched, |state| {
+                    if !state.is_closed {
+                        state.outbox.push_echo(echo.into_wire());
+                    }
+                });
+            } else {
+                let effects = link.with(touched, |state| state.echoed(view.data()));
+                effects.into_iter().for_each(|effect| touched.apply(effect));
+            }
+        }
+        FrameType::Error if ErrorCode(view.error_code()) != ErrorCode::CONNECTION_CLOSE => {
+            let message = String::from_utf8_lossy(view.data()).into_owned();
+            let code = ErrorCode(view.error_code());
+            // "Handling the Unexpected": a server ignores the codes that only a server sends.
+            if code.0 > ErrorCode::REJECTED_RESUME.0 {
+                return Err(ConnectionError::Refused { code, message });
+            }
+        }
+        FrameType::Error => dispatch.hide(),
+        FrameType::Resume => {
+            let farewell = Frame::error(0, ErrorCode::CONNECTION_ERROR, "RESUME after SETUP");
+            link.close(CloseReason::Protocol, Some(farewell), touched);
+            return Err(ConnectionError::Closed);
+        }
+        // A second SETUP, LEASE that was not agreed, RESUME_OK, METADATA_PUSH and frames on a wrong stream are ignored.
+        _ => {}
+    }
+    Ok(())
+}
+
+/// A frame of a stream that is open: looked up, patched, queued on the other link.
+#[inline]
+fn relay(
+    link: &Arc<Link>,
+    dispatch: &Dispatch,
+    touched: &mut Touched,
+    stream: StreamId,
+    mut step: Step,
+    mut packet: Packet<'_>,
+) {
+    match link.with(touched, |state| state.depart(stream, &mut step)) {
+        Departure::Forward(leg) => {
+            if step.kind == FrameType::Cancel {
+                dispatch.meters().cancels.increment(1);
+            }
+            match leg.link.with(touched, |state| state.deliver(leg.stream, leg.serial, step, &mut packet)) {
+                Delivered::Queued => {}
+                Delivered::Overrun => dispatch.overrun(),
+                Delivered::Effect(effect) => touched.apply(effect),
+                Delivered::Dropped => dispatch.meters().frames_late.increment(1),
+            }
+        }
+        Departure::Effect(effect) => touched.apply(effect),
+        Departure::Stays => {}
+        Departure::Dropped => dispatch.meters().frames_late.increment(1),
+    }
+}
+
+/// A fragment of a request that cannot be routed yet.
+fn gather(
+    gathering: &mut Gathering,
+    dispatch: &mut Dispatch,
+    touched: &mut Touched,
+    stream: StreamId,
+    kind: FrameType,
+    mut packet: Packet<'_>,
+) {
+    if kind == FrameType::Cancel || kind == FrameType::Error {
+        gathering.take(stream);
+        return;
+    }
+    if kind == FrameType::RequestN {
+        return;
+    }
+    let wire = match &mut packet {
+        Packet::Small(bytes) => {
+            let mut wire = bytes::BytesMut::with_capacity(LENGTH + bytes.len());
+            wire.extend_from_slice(&(bytes.len() as u32).to_be_bytes()[1..]);
+            wire.extend_from_slice(bytes);
+            wire
+        }
+        Packet::Large(wire) => std::mem::take(wire),
+    };
+    match gathering.push(stream, wire, Instant::now()) {
+        Ok(false) => {}
+        Ok(true) => {
+            let mut held = gathering.take(stream).expect("complete above");
+            let step = Step::read(&held.frames[0][LENGTH..]);
+            if !dispatch.open_held(stream, step, &mut held, touched) {
+                return;
+            }
+            let link = dispatch.link().clone();
+            for wire in held.frames {
+                let step = Step::read(&wire[LENGTH..]);
+                relay(&link, dispatch, touched, stream, step, Packet::Large(wire));
+            }
+        }
+        Err(_) => {
+            let text = "the metadata of this request spans more fragments than are held: put its routing entry first";
+            dispatch.refuse(stream, ErrorCode::REJECTED, text, touched);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_frames_that_ask_for_it_are_ignored() {
+        let ext = |flag: u8| [0, 0, 0, 0, 0x3F << 2 | flag, 0, 0, 0, 0, 1];
+        assert!(checked(&ext(0)).is_err());
+        assert!(checked(&ext(2)).unwrap().is_some());
+        assert!(checked(&[0, 0, 0, 0, 0x2A << 2, 0]).is_err());
+        assert!(checked(&[0, 0, 0, 0, 0x2A << 2 | 2, 0]).unwrap().is_none());
+    }
+}

@@ -1,0 +1,118 @@
+//! From a socket to a route: accepts connections, reads frames, opens streams on the link that serves them.
+//!
+//! ```text
+//!  accept    listeners -> SETUP -> registry       setup      what SETUP says, checked
+//!  driver    read loop of one link                dispatch   first frame of a stream: route and open
+//!  gathering requests whose metadata spans fragments        routine   the clock and the byte budget, for all links
+//! ```
+//! Invariant: a read loop never waits for another connection.
+
+mod accept;
+mod dispatch;
+mod driver;
+mod gathering;
+mod route;
+mod routine;
+mod setup;
+
+pub(crate) use accept::{accept, attach};
+pub(crate) use routine::{keep_budget, keep_time};
+
+use crate::link::{Link, Shared, Touched};
+use crate::metrics::{CloseReason, Meters};
+use crate::routing::Registry;
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+use rsocket::{ErrorCode, Frame};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Limits of what is read, from configuration.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub max_frame: usize,
+    /// Frames up to this are handled in the read buffer.
+    pub small_frame: usize,
+    pub setup_max: usize,
+    pub setup_timeout: Duration,
+    /// Metadata that spans fragments: bytes per request, bytes per link, time.
+    pub gathering: (usize, usize, Duration),
+    /// Refusals that may wait for one link.
+    pub refusals: usize,
+    /// Close links that send items without credit.
+    pub strict_credit: bool,
+    /// Refuse apps that do not name themselves.
+    pub strict_setup: bool,
+}
+
+/// What every link's tasks share.
+#[derive(Debug)]
+pub(crate) struct Relay {
+    pub shared: Arc<Shared>,
+    pub registry: Registry,
+    pub limits: Limits,
+    pub meters: Arc<Meters>,
+    links: Mutex<HashMap<u64, Arc<Link>>>,
+    watched: Mutex<HashMap<u64, routine::Watched>>,
+    next_link: AtomicU64,
+    is_draining: AtomicBool,
+}
+
+impl Relay {
+    pub(crate) fn new(shared: Arc<Shared>, registry: Registry, limits: Limits) -> Arc<Self> {
+        let meters = shared.meters.clone();
+        Arc::new(Self {
+            shared,
+            registry,
+            limits,
+            meters,
+            links: Mutex::default(),
+            watched: Mutex::default(),
+            next_link: AtomicU64::new(1),
+            is_draining: AtomicBool::new(false),
+        })
+    }
+
+    fn next_link(&self) -> u64 {
+        self.next_link.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// All links, as of now.
+    pub(crate) fn links(&self) -> Vec<Arc<Link>> {
+        self.links.lock().values().cloned().collect()
+    }
+
+    fn link(&self, id: u64) -> Option<Arc<Link>> {
+        self.links.lock().get(&id).cloned()
+    }
+
+    /// Refuses new connections from now on.
+    pub(crate) fn begin_drain(&self) {
+        self.is_draining.store(true, Ordering::Release);
+    }
+
+    fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Acquire)
+    }
+
+    /// Tells Towline apps that this broker is about to go: they connect elsewhere if they can.
+    pub(crate) fn announce_drain(&self) {
+        let event = format!(
+            r#"{{"specversion":"1.0","id":"{:032x}","source":"towline:broker","type":"towline.drain","datacontenttype":"application/json","data":{{}}}}"#,
+            fastrand::u128(..)
+        );
+        let mut touched = Touched::default();
+        for link in self.registry.towline_links() {
+            link.control(Frame::metadata_push(event.as_bytes()), &mut touched);
+        }
+        touched.flush();
+    }
+
+    /// Ends a link with ERROR on stream 0 as its last frame.
+    pub(crate) fn dismiss(&self, link: &Arc<Link>, reason: CloseReason, code: ErrorCode, text: &str) {
+        let mut touched = Touched::default();
+        link.close(reason, Some(Frame::error(0, code, text)), &mut touched);
+        touched.flush();
+    }
+}

@@ -1,0 +1,235 @@
+//! Which apps are connected and what they publish: the only writer of the routing table.
+//!
+//! An instance is a uuid and may hold several links; what a link published is its own. Calls go to the instance's newest
+//! healthy link that publishes the service, so a half-open old link never blocks a reconnect.
+
+use super::Routes;
+use super::table::Endpoint;
+use crate::link::Link;
+use hashbrown::{HashMap, HashSet};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use towline_service_api::ServiceKey;
+
+/// What an app says of itself in SETUP.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct App {
+    pub name: String,
+    /// The app's own, or made by the broker for an anonymous link.
+    pub uuid: String,
+    pub ip: Option<String>,
+    /// 1 to 1,000,000; how often it is drawn.
+    pub weight: u32,
+    /// `labels.*` of its metadata, and its other metadata.
+    pub labels: HashMap<String, String>,
+    /// It named itself; an anonymous one is known by its connection alone.
+    pub is_named: bool,
+    /// It is a Towline app: it understands the broker's own events.
+    pub is_towline: bool,
+}
+
+/// What a link asked to publish, by outcome.
+#[derive(Debug, Default)]
+pub(crate) struct Registration {
+    pub accepted: Vec<ServiceKey>,
+    pub refused: Vec<(ServiceKey, Rejected)>,
+}
+
+/// Why a service is not published.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Rejected {
+    #[error("`{0}` is not a name: use 1 to 200 of A-Z a-z 0-9 . _ $ -")]
+    Name(String),
+    #[error("`{0}` is reserved for the broker's own services")]
+    Reserved(String),
+    #[error("a connection publishes at most {0} services")]
+    TooMany(usize),
+    #[error("the connection is closed")]
+    Closed,
+}
+
+/// Limits, from configuration.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caps {
+    pub services: usize,
+    pub links: usize,
+}
+
+#[derive(Debug)]
+struct Member {
+    link: Arc<Link>,
+    app: Arc<App>,
+    services: HashSet<ServiceKey>,
+    is_hidden: bool,
+}
+
+#[derive(Debug, Default)]
+struct Instances {
+    by_uuid: HashMap<Arc<str>, Vec<Member>>,
+    by_link: HashMap<u64, Arc<str>>,
+    /// Instances that publish a service.
+    publishers: HashMap<ServiceKey, HashSet<Arc<str>>>,
+}
+
+/// The only writer of [`Routes`].
+#[derive(Debug)]
+pub(crate) struct Registry {
+    routes: Arc<Routes>,
+    caps: Caps,
+    instances: Mutex<Instances>,
+}
+
+fn is_name(text: &str) -> bool {
+    (1..=200).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._$-".contains(&byte))
+}
+
+impl Registry {
+    pub(crate) fn new(routes: Arc<Routes>, caps: Caps) -> Self {
+        Self { routes, caps, instances: Mutex::default() }
+    }
+
+    /// Where the tables are read.
+    pub(crate) fn routes(&self) -> &Arc<Routes> {
+        &self.routes
+    }
+
+    /// An app has connected. Returns the instance's oldest link if it now has too many: the caller drains and closes it.
+    pub(crate) fn join(&self, link: Arc<Link>, app: Arc<App>) -> Option<Arc<Link>> {
+        let mut instances = self.instances.lock();
+        let uuid: Arc<str> = app.uuid.as_str().into();
+        instances.by_link.insert(link.id, uuid.clone());
+        let members = instances.by_uuid.entry(uuid).or_default();
+        members.push(Member { link, app, services: HashSet::new(), is_hidden: false });
+        let oldest = (members.len() > self.caps.links).then(|| members[0].link.clone());
+        drop(instances);
+        if let Some(oldest) = &oldest {
+            self.hide(oldest);
+        }
+        oldest
+    }
+
+    /// Publishes services of a link: in force when this returns. `may_reserve` is for the broker's own links.
+    pub(crate) fn expose(&self, link: &Arc<Link>, services: Vec<ServiceKey>, may_reserve: bool) -> Registration {
+        let mut done = Registration::default();
+        let mut instances = self.instances.lock();
+        let Some((uuid, at)) = instances.place(link) else {
+            done.refused = services.into_iter().map(|service| (service, Rejected::Closed)).collect();
+            return done;
+        };
+        for service in services {
+            let member = &mut instances.by_uuid.get_mut(&uuid).expect("placed above")[at];
+            let texts = [&service.group, &service.version];
+            let refusal = if !is_name(&service.service) {
+                Some(Rejected::Name(service.service.to_string()))
+            } else if let Some(bad) = texts.into_iter().find(|text| !text.is_empty() && !is_name(text)) {
+                Some(Rejected::Name(bad.to_string()))
+            } else if !may_reserve
+                && ["towline.", "com.alibaba.rsocket."].iter().any(|of| service.service.starts_with(of))
+            {
+                Some(Rejected::Reserved(service.service.to_string()))
+            } else if member.services.len() >= self.caps.services && !member.services.contains(&service) {
+                Some(Rejected::TooMany(self.caps.services))
+            } else {
+                None
+            };
+            if let Some(refusal) = refusal {
+                done.refused.push((service, refusal));
+                continue;
+            }
+            member.services.insert(service.clone());
+            done.accepted.push(service);
+        }
+        self.publish(&mut instances, &uuid, done.accepted.clone());
+        done
+    }
+
+    /// Takes a link out of routing; its streams go on.
+    pub(crate) fn hide(&self, link: &Arc<Link>) {
+        let mut instances = self.instances.lock();
+        let Some((uuid, at)) = instances.place(link) else { return };
+        let member = &mut instances.by_uuid.get_mut(&uuid).expect("placed above")[at];
+        member.is_hidden = true;
+        let services = member.services.iter().cloned().collect();
+        self.publish(&mut instances, &uuid, services);
+    }
+
+    /// A link's health has changed: another link of its instance may serve now.
+    pub(crate) fn refresh(&self, link: &Arc<Link>) {
+        let mut instances = self.instances.lock();
+        let Some((uuid, at)) = instances.place(link) else { return };
+        if instances.by_uuid[&uuid].len() > 1 {
+            let services = instances.by_uuid[&uuid][at].services.iter().cloned().collect();
+            self.publish(&mut instances, &uuid, services);
+        }
+    }
+
+    /// A link is gone.
+    pub(crate) fn leave(&self, link: &Arc<Link>) {
+        let mut instances = self.instances.lock();
+        let Some((uuid, at)) = instances.place(link) else { return };
+        let members = instances.by_uuid.get_mut(&uuid).expect("placed above");
+        let services = members.remove(at).services.into_iter().collect();
+        if members.is_empty() {
+            instances.by_uuid.remove(&uuid);
+        }
+        instances.by_link.remove(&link.id);
+        self.publish(&mut instances, &uuid, services);
+    }
+
+    /// Links of apps that understand the broker's own events.
+    pub(crate) fn towline_links(&self) -> Vec<Arc<Link>> {
+        let instances = self.instances.lock();
+        let members = instances.by_uuid.values().flatten();
+        members.filter(|member| member.app.is_towline).map(|member| member.link.clone()).collect()
+    }
+
+    /// Connected instances, and services published by any of them.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let instances = self.instances.lock();
+        (instances.by_uuid.len(), instances.publishers.len())
+    }
+
+    /// Puts the endpoints of these services into a new table.
+    fn publish(&self, instances: &mut Instances, uuid: &Arc<str>, services: Vec<ServiceKey>) {
+        if services.is_empty() {
+            return;
+        }
+        let changes: Vec<_> = services
+            .into_iter()
+            .map(|service| {
+                let endpoints = instances.endpoints(&service, uuid);
+                (service, endpoints)
+            })
+            .collect();
+        let table = self.routes.load().replaced(changes);
+        self.routes.table.store(Arc::new(table));
+    }
+}
+
+impl Instances {
+    fn place(&self, link: &Arc<Link>) -> Option<(Arc<str>, usize)> {
+        let uuid = self.by_link.get(&link.id)?;
+        let at = self.by_uuid.get(uuid)?.iter().position(|member| member.link.id == link.id)?;
+        Some((uuid.clone(), at))
+    }
+
+    /// For each instance that publishes the service, and the one that changed, its newest link that does: healthy ones
+    /// first.
+    fn endpoints(&mut self, service: &ServiceKey, changed: &Arc<str>) -> Vec<Endpoint> {
+        let mut uuids = self.publishers.remove(service).unwrap_or_default();
+        uuids.insert(changed.clone());
+        let mut endpoints = Vec::with_capacity(uuids.len());
+        uuids.retain(|uuid| {
+            let members = self.by_uuid.get(uuid).map_or(&[][..], Vec::as_slice);
+            let publishing =
+                || members.iter().rev().filter(|member| !member.is_hidden && member.services.contains(service));
+            let serving = publishing().find(|member| !member.link.is_suspect()).or_else(|| publishing().next());
+            endpoints.extend(serving.map(|member| Endpoint { link: member.link.clone(), app: member.app.clone() }));
+            serving.is_some()
+        });
+        if !uuids.is_empty() {
+            self.publishers.insert(service.clone(), uuids);
+        }
+        endpoints
+    }
+}
