@@ -246,6 +246,12 @@ impl Link {
         self.inner.lock().watch.is_suspect()
     }
 
+    /// Milliseconds after which a refused request should be tried again: until what waits has been taken.
+    pub(crate) fn retry_after(&self) -> u64 {
+        let inner = self.inner.lock();
+        inner.watch.time_to_take(inner.state.outbox.bytes() + inner.writing)
+    }
+
     /// Gives a frame of stream 0 to the app.
     pub(crate) fn control(self: &Arc<Self>, frame: Frame, touched: &mut Touched) {
         self.with(touched, |state| {

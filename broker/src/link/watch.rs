@@ -55,17 +55,24 @@ struct Progress {
     count: u64,
     changed: Instant,
     begun: (Instant, u64),
+    /// Begin of the shorter time, and whether the last one brought too little.
+    recent: (Instant, u64),
+    is_slow: bool,
 }
 
 impl Progress {
     fn new(now: Instant, count: u64) -> Self {
-        Self { count, changed: now, begun: (now, count) }
+        Self { count, changed: now, begun: (now, count), recent: (now, count), is_slow: false }
     }
 
     /// Time without any progress, and whether a whole window went by with too little.
     fn look(&mut self, now: Instant, count: u64, timing: &Timing) -> (Duration, bool) {
         if count != self.count {
             (self.count, self.changed) = (count, now);
+        }
+        if now.saturating_duration_since(self.recent.0) >= timing.stalled {
+            self.is_slow = count - self.recent.1 < timing.progress;
+            self.recent = (now, count);
         }
         let mut is_too_slow = false;
         if now.saturating_duration_since(self.begun.0) >= timing.window {
@@ -91,6 +98,9 @@ pub(crate) struct Watch {
     is_stalled: bool,
     is_incoming_stuck: bool,
     lingering: Option<Instant>,
+    /// Bytes taken by the time of the last look, and bytes a second since the one before.
+    looked: u64,
+    rate: u64,
 }
 
 impl Watch {
@@ -110,6 +120,8 @@ impl Watch {
             is_stalled: false,
             is_incoming_stuck: false,
             lingering: None,
+            looked: 0,
+            rate: 0,
         }
     }
 
@@ -126,6 +138,11 @@ impl Watch {
     /// KEEPALIVE was queued.
     pub(crate) fn probed(&mut self, now: Instant) {
         self.keepalive.probe_written(now);
+    }
+
+    /// Milliseconds in which the socket takes so many bytes at its present rate, 50 to 2,000.
+    pub(crate) fn time_to_take(&self, bytes: usize) -> u64 {
+        (bytes as u64 * 1000).checked_div(self.rate).map_or(2_000, |ms| ms.clamp(50, 2_000))
     }
 
     pub(crate) fn is_suspect(&self) -> bool {
@@ -162,6 +179,9 @@ impl Watch {
         }
         let has_ended_frames = sample.frames != self.frames;
         (self.received, self.frames) = (sample.received, sample.frames);
+        let second = 1000 / (timing.tick.as_millis() as u64).max(1);
+        self.rate = (self.rate + (self.taken - self.looked) * second) / 2;
+        self.looked = self.taken;
         if !self.is_waiting {
             (self.outgoing, self.is_stalled) = (None, false);
         } else {
@@ -177,8 +197,8 @@ impl Watch {
             (self.incoming, self.is_incoming_stuck) = (None, false);
         } else {
             let progress = self.incoming.get_or_insert_with(|| Progress::new(now, sample.received));
-            let (idle, is_too_slow) = progress.look(now, sample.received, timing);
-            self.is_incoming_stuck = idle >= timing.stalled;
+            let (_, is_too_slow) = progress.look(now, sample.received, timing);
+            self.is_incoming_stuck = progress.is_slow;
             if is_too_slow {
                 return Health::Trickling;
             }
@@ -271,6 +291,20 @@ mod tests {
             }
         }
         assert_eq!(ended, Some(30));
+    }
+
+    #[test]
+    fn the_time_to_wait_follows_the_rate() {
+        let start = Instant::now();
+        let mut watch = watch(start);
+        assert_eq!(watch.time_to_take(1), 2_000, "nothing taken yet");
+        for second in 1..20 {
+            watch.taken(100_000);
+            watch.tick(start + SECOND * second, Sample { received: second.into(), ..Sample::default() }, &TIMING);
+        }
+        assert!((95..=105).contains(&(watch.time_to_take(10_000))), "{}", watch.time_to_take(10_000));
+        assert_eq!(watch.time_to_take(10), 50);
+        assert_eq!(watch.time_to_take(1 << 30), 2_000);
     }
 
     #[test]

@@ -178,7 +178,7 @@ impl Dispatch {
         let (serial, share, size) = match self.link.with(touched, |state| state.begin(stream, step)) {
             Begin::Started { serial, share, size } => (serial, share, size),
             Begin::Ignored => return false,
-            Begin::Refused(refusal) => return self.fail(stream, step, rejected(refusal, "this connection"), touched),
+            Begin::Refused(refusal) => return self.fail(stream, step, rejected(refusal, "this connection", self.link.retry_after()), touched),
         };
         let opening = Opening { step, serial, share, size };
         let mut tried = Vec::new();
@@ -207,7 +207,7 @@ impl Dispatch {
                 }
                 Err(why) => {
                     tried.push(link.id);
-                    refusal = Some(why);
+                    refusal = Some((why, link.retry_after()));
                 }
             }
         }
@@ -218,7 +218,7 @@ impl Dispatch {
         let key =
             Route::read(metadata.or_else(|| packet.view().metadata()).unwrap_or_default()).key.unwrap_or_default();
         let failure = match refusal {
-            Some(refusal) => rejected(refusal, key.text),
+            Some((refusal, busy)) => rejected(refusal, key.text, busy),
             None => Failure {
                 reason: RequestRefusal::NoRoute,
                 code: ErrorCode::INVALID,
@@ -274,11 +274,11 @@ fn format_key(key: &RouteKey<'_>) -> String {
     format!("{group}{}{version}", key.service)
 }
 
-fn rejected(refusal: Refusal, whom: &str) -> Failure {
+fn rejected(refusal: Refusal, whom: &str, busy: u64) -> Failure {
     let (why, retry) = match refusal {
         Refusal::Closed => ("is gone", 50),
         Refusal::Draining => ("is shutting down", 50),
-        Refusal::Busy => ("does not take what already waits for it", 500),
+        Refusal::Busy => ("does not take what already waits for it", busy),
         Refusal::Streams => ("has as many streams open as it may have", 100),
     };
     Failure {
