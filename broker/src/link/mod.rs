@@ -63,6 +63,13 @@ pub(crate) struct Link {
     closed_for: OnceLock<CloseReason>,
     transport: Arc<dyn Transport>,
     shared: Arc<Shared>,
+    hot: Hot,
+}
+
+/// What changes with every frame, on cache lines of its own: who only reads a link's id or its transport, or memory that
+/// happens to lie beside it, does not wait for the thread that relays.
+#[repr(align(128))]
+struct Hot {
     inner: Mutex<Inner>,
     /// Streams open towards this app: what balancing compares.
     load: AtomicU32,
@@ -121,19 +128,21 @@ impl Link {
             peer: transport.peer(),
             closed_for: OnceLock::new(),
             transport,
-            inner: Mutex::new(Inner {
-                state,
-                is_claimed: false,
-                is_blocked: false,
-                writing: 0,
-                charged: 0,
-                farewell: None,
-                watch,
-            }),
             shared,
-            load: AtomicU32::new(0),
-            is_avoided: AtomicBool::new(false),
-            pending: AtomicUsize::new(0),
+            hot: Hot {
+                inner: Mutex::new(Inner {
+                    state,
+                    is_claimed: false,
+                    is_blocked: false,
+                    writing: 0,
+                    charged: 0,
+                    farewell: None,
+                    watch,
+                }),
+                load: AtomicU32::new(0),
+                is_avoided: AtomicBool::new(false),
+                pending: AtomicUsize::new(0),
+            },
         })
     }
 
@@ -143,17 +152,17 @@ impl Link {
 
     /// Streams open towards this app.
     pub(crate) fn load(&self) -> u32 {
-        self.load.load(Ordering::Relaxed)
+        self.hot.load.load(Ordering::Relaxed)
     }
 
     /// Whether other endpoints are preferred.
     pub(crate) fn is_avoided(&self) -> bool {
-        self.is_avoided.load(Ordering::Relaxed)
+        self.hot.is_avoided.load(Ordering::Relaxed)
     }
 
     /// All streams, both ways.
     pub(crate) fn streams(&self) -> usize {
-        self.inner.lock().state.streams.len()
+        self.hot.inner.lock().state.streams.len()
     }
 
     /// Why it was closed, once it is.
@@ -163,8 +172,8 @@ impl Link {
 
     /// Takes no new streams from now on; the ones there are go on.
     pub(crate) fn drain(&self) {
-        self.inner.lock().state.is_draining = true;
-        self.is_avoided.store(true, Ordering::Relaxed);
+        self.hot.inner.lock().state.is_draining = true;
+        self.hot.is_avoided.store(true, Ordering::Relaxed);
     }
 
     /// Changes the state under the lock; if something is to be written and nobody is writing, the claim is added to
@@ -175,7 +184,7 @@ impl Link {
         touched: &mut Touched,
         change: impl FnOnce(&mut State<Arc<Self>>) -> R,
     ) -> R {
-        let mut inner = self.inner.lock();
+        let mut inner = self.hot.inner.lock();
         let result = change(&mut inner.state);
         let is_new = !inner.is_claimed && !inner.state.outbox.is_empty();
         inner.is_claimed |= is_new;
@@ -191,14 +200,14 @@ impl Link {
     #[inline]
     fn settle(&self, inner: &mut Inner) {
         let load = inner.state.streams.count(rsocket::stream::Role::Responder) as u32;
-        self.load.store(load, Ordering::Relaxed);
+        self.hot.load.store(load, Ordering::Relaxed);
         if inner.is_blocked || inner.charged > 0 {
             self.charge(inner);
         }
     }
 
     fn charge(&self, inner: &mut Inner) {
-        let held = inner.state.weight() + inner.writing + self.pending.load(Ordering::Relaxed);
+        let held = inner.state.weight() + inner.writing + self.hot.pending.load(Ordering::Relaxed);
         let charge = if inner.state.is_closed { 0 } else { budget::charge(held) };
         if charge != inner.charged {
             self.shared.budget.change(inner.charged, charge);
@@ -209,19 +218,19 @@ impl Link {
             || inner.watch.is_suspect()
             || inner.state.is_stalled
             || inner.state.is_draining;
-        self.is_avoided.store(is_avoided, Ordering::Relaxed);
+        self.hot.is_avoided.store(is_avoided, Ordering::Relaxed);
     }
 
     /// Bytes that wait on the reading side: an unfinished frame, gathered requests.
     pub(crate) fn set_pending(&self, bytes: usize) {
-        if self.pending.swap(bytes, Ordering::Relaxed) != bytes {
-            self.charge(&mut self.inner.lock());
+        if self.hot.pending.swap(bytes, Ordering::Relaxed) != bytes {
+            self.charge(&mut self.hot.inner.lock());
         }
     }
 
     /// Looks at the clock: probes, marks as stalled or suspect. Says whether suspicion changed, and why to close if so.
     pub(crate) fn tick(self: &Arc<Self>, now: Instant, mut sample: Sample, touched: &mut Touched) -> (bool, Health) {
-        let mut inner = self.inner.lock();
+        let mut inner = self.hot.inner.lock();
         sample.is_busy = inner.state.streams.len() > 0;
         let was_suspect = inner.watch.is_suspect();
         let health = inner.watch.tick(now, sample, &self.shared.timing);
@@ -243,12 +252,12 @@ impl Link {
 
     /// An answer is missing: used only if nothing else is left.
     pub(crate) fn is_suspect(&self) -> bool {
-        self.inner.lock().watch.is_suspect()
+        self.hot.inner.lock().watch.is_suspect()
     }
 
     /// Milliseconds after which a refused request should be tried again: until what waits has been taken.
     pub(crate) fn retry_after(&self) -> u64 {
-        let inner = self.inner.lock();
+        let inner = self.hot.inner.lock();
         inner.watch.time_to_take(inner.state.outbox.bytes() + inner.writing)
     }
 
@@ -264,7 +273,7 @@ impl Link {
     /// Closes the link: every stream ends at its other side, `farewell` is the last frame the peer gets (within a
     /// second), then the socket is shut down, which ends the read loop. Closing twice is closing once.
     pub(crate) fn close(self: &Arc<Self>, reason: CloseReason, farewell: Option<Frame>, touched: &mut Touched) {
-        let mut inner = self.inner.lock();
+        let mut inner = self.hot.inner.lock();
         if inner.state.is_closed {
             return;
         }
@@ -275,8 +284,8 @@ impl Link {
         let is_new = !std::mem::replace(&mut inner.is_claimed, true);
         self.charge(&mut inner);
         drop(inner);
-        self.load.store(0, Ordering::Relaxed);
-        self.is_avoided.store(true, Ordering::Relaxed);
+        self.hot.load.store(0, Ordering::Relaxed);
+        self.hot.is_avoided.store(true, Ordering::Relaxed);
         for leg in open {
             leg.link.with(touched, |state| {
                 state.finish(leg.stream, leg.serial, ErrorCode::CANCELED, "the connection to the other side was lost")
@@ -304,7 +313,7 @@ impl Link {
 
     /// What this link holds now.
     pub(crate) fn held(&self) -> Held {
-        let inner = self.inner.lock();
+        let inner = self.hot.inner.lock();
         Held {
             requests: inner.state.streams.count(rsocket::stream::Role::Requester),
             queued: inner.state.outbox.bytes() + inner.writing,
@@ -315,14 +324,14 @@ impl Link {
     /// What this link holds, by stream.
     pub(crate) fn weights(&self) -> Vec<((StreamId, Serial), usize)> {
         let mut by_stream = hashbrown::HashMap::new();
-        let inner = self.inner.lock();
+        let inner = self.hot.inner.lock();
         inner.state.outbox.weights(|stream, serial, weight| *by_stream.entry((stream, serial)).or_insert(0) += weight);
         by_stream.into_iter().filter(|((stream, _), _)| *stream != 0).collect()
     }
 
     /// What the budget's task compares.
     pub(crate) fn budget_load(&self) -> Load {
-        let inner = self.inner.lock();
+        let inner = self.hot.inner.lock();
         Load {
             link: self.id,
             weight: inner.charged,
@@ -333,7 +342,7 @@ impl Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        let inner = self.inner.get_mut();
+        let inner = self.hot.inner.get_mut();
         self.shared.budget.change(inner.charged, 0);
     }
 }

@@ -45,6 +45,6 @@ pub(crate) fn link(id: u64) -> Arc<Link> {
 impl Link {
     /// As if so many streams were open.
     pub(crate) fn set_load(&self, streams: u32) {
-        self.load.store(streams, Ordering::Relaxed);
+        self.hot.load.store(streams, Ordering::Relaxed);
     }
 }

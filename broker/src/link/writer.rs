@@ -111,7 +111,7 @@ enum Next {
 
 /// Accounts `n` bytes written and takes what is to be written next.
 fn next(link: &Link, writing: &mut Writing, n: usize, is_blocked: bool, effects: &mut Vec<Effect<Arc<Link>>>) -> Next {
-    let mut inner = link.inner.lock();
+    let mut inner = link.hot.inner.lock();
     if inner.state.is_closed {
         // How much of a frame is left must be known to end it.
         writing.written(n, |_| ());
@@ -209,7 +209,7 @@ pub(super) async fn end_late(link: Arc<Link>) {
 /// Ends a closed link: what is left of a half-written frame, its last frame, and the end of the stream.
 pub(super) fn say_farewell(claim: Claim, mut writing: Writing) {
     let link = claim.link().clone();
-    let farewell = link.inner.lock().farewell.take();
+    let farewell = link.hot.inner.lock().farewell.take();
     claim.let_go();
     let Some(farewell) = farewell else {
         link.transport.shutdown();

@@ -226,7 +226,7 @@ async fn everything_pushed_is_written_once_and_in_order() {
     for task in tasks {
         task.await.unwrap();
     }
-    while shared.budget.used() > 0 || link.inner.lock().is_claimed {
+    while shared.budget.used() > 0 || link.hot.inner.lock().is_claimed {
         tokio::task::yield_now().await;
     }
     assert!(far.try_read(&mut read).is_err(), "nothing is written twice");
@@ -256,7 +256,7 @@ async fn a_full_socket_gets_the_rest_in_order_and_the_charge_goes_back_to_zero()
     assert_eq!(ids, (1..=200).collect::<Vec<_>>());
     others().await;
     assert_eq!(shared.budget.used(), 0);
-    assert!(!link.inner.lock().is_claimed, "an idle link has no writer");
+    assert!(!link.hot.inner.lock().is_claimed, "an idle link has no writer");
 }
 
 #[tokio::test]
@@ -486,5 +486,5 @@ async fn credit_that_two_links_owe_each_other_is_settled_in_one_flush() {
         touched.flush();
     }
     assert_eq!((credit(&at_b, towards_b), credit(&at_a, towards_a)), (500, 500));
-    assert!(touched.is_empty() && !a.inner.lock().is_claimed && !b.inner.lock().is_claimed);
+    assert!(touched.is_empty() && !a.hot.inner.lock().is_claimed && !b.hot.inner.lock().is_claimed);
 }
