@@ -7,7 +7,7 @@ use std::path::Path;
 const LAYERS: [&str; 8] = ["config", "metrics", "shutdown", "link", "routing", "relay", "services", "http"];
 
 fn sources(folder: &Path, found: &mut Vec<(usize, String)>, layer: usize) {
-    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+    for entry in fs::read_dir(folder).expect("the folder is there").flatten() {
         let path = entry.path();
         if path.is_dir() {
             sources(&path, found, layer);
@@ -34,7 +34,7 @@ fn no_folder_uses_one_below_it() {
     assert!(files.len() > 20, "the folders were found");
     for (layer, file) in files {
         for line in
-            fs::read_to_string(&file).unwrap().lines().filter(|line| line.trim_start().starts_with("use crate::"))
+            fs::read_to_string(&file).expect("it was listed").lines().filter(|line| line.trim_start().starts_with("use crate::"))
         {
             let used =
                 line.trim_start().trim_start_matches("use crate::").split([':', ';', '{']).next().unwrap_or_default();

@@ -17,6 +17,7 @@ mod link;
 pub mod metrics;
 mod relay;
 mod routing;
+mod services;
 pub mod shutdown;
 
 use config::Config;
@@ -43,6 +44,9 @@ pub enum StartError {
         /// What the system says.
         error: io::Error,
     },
+    /// A service of the broker itself cannot be mounted: a defect.
+    #[error("cannot mount the broker's own services: {0}; this is a defect, please report it")]
+    Services(towline_responder::StartError),
 }
 
 /// A running broker.
@@ -53,6 +57,7 @@ pub struct Broker {
     tasks: Tasks,
     lifecycle: Lifecycle,
     grace: Duration,
+    services: Vec<towline_responder::App>,
 }
 
 /// How often a drain looks whether connections have ended their streams.
@@ -72,11 +77,13 @@ impl Broker {
                 bind(*address).map_err(|error| StartError::Listen { address: address.to_string(), error })?;
             listeners.push(listener);
         }
-        let relay = relay(&config, meters);
+        let routes = Arc::<Routes>::default();
+        let relay = relay(&config, meters, routes.clone());
         observe(&relay);
         let (tasks, lifecycle) = (Tasks::default(), Lifecycle::default());
         tasks.spawn(relay::keep_time(relay.clone()));
         tasks.spawn(relay::keep_budget(relay.clone()));
+        let services = services::mount(&relay, &routes).await.map_err(StartError::Services)?;
         let mut addresses = Vec::new();
         for listener in listeners {
             addresses.extend(listener.local_addr().map(|address| format!("tcp://{address}")));
@@ -85,7 +92,7 @@ impl Broker {
             tasks.spawn(relay::accept(relay.clone(), listener, stop));
         }
         lifecycle.enter(Phase::Running);
-        Ok(Self { relay, addresses, tasks, lifecycle, grace: config.shutdown.grace })
+        Ok(Self { relay, addresses, tasks, lifecycle, grace: config.shutdown.grace, services })
     }
 
     /// Where applications connect: scheme, address and the port that was really opened.
@@ -121,8 +128,8 @@ impl Broker {
         while self.relay.links().iter().any(|link| link.kind == LinkKind::App) && Instant::now() < last {
             tokio::time::sleep(LOOK).await;
         }
-        for link in self.relay.links() {
-            self.relay.dismiss(&link, CloseReason::Drain, ErrorCode::CONNECTION_CLOSE, TEXT);
+        for service in &self.services {
+            service.close().await;
         }
         if cut > 0 {
             tracing::warn!(connections = cut, "the grace time was over before their streams had ended");
@@ -142,7 +149,7 @@ fn bind(address: std::net::SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-fn relay(config: &Config, meters: Arc<Meters>) -> Arc<Relay> {
+fn relay(config: &Config, meters: Arc<Meters>, routes: Arc<Routes>) -> Arc<Relay> {
     let Config { relay, keepalive, listen, registration, .. } = config;
     let bounds = Bounds {
         window: link::Limits {
@@ -182,7 +189,7 @@ fn relay(config: &Config, meters: Arc<Meters>) -> Arc<Relay> {
     let budget = Budget::new(relay.budget_bytes());
     let shared = Shared { bounds: Arc::new(bounds), budget, meters, batch: relay.batch, timing };
     let caps = Caps { services: registration.max_services, links: registration.max_links_per_instance };
-    Relay::new(Arc::new(shared), Registry::new(Arc::<Routes>::default(), caps), limits)
+    Relay::new(Arc::new(shared), Registry::new(routes, caps), limits)
 }
 
 /// Reads what is cheaper to read at a scrape than to keep on the way.

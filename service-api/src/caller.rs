@@ -61,7 +61,7 @@ pub struct CallOptions {
     pub tags: Vec<(Cow<'static, str>, String)>,
     /// Only this endpoint (`e=`).
     pub endpoint: Option<String>,
-    /// Calls with equal keys go to the same instance (`k=`).
+    /// Calls with equal keys go to the same instance (`key=`).
     pub key: Option<String>,
     /// Calls of this app go to the same instance (`sticky=1`).
     pub sticky: bool,

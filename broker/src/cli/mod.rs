@@ -7,6 +7,7 @@ mod bench;
 mod check;
 mod check_config;
 mod config;
+mod demo;
 mod logs;
 mod serve;
 mod settings;
@@ -44,6 +45,8 @@ struct Cli {
 enum Command {
     /// Starts the broker and serves until SIGTERM or SIGINT
     Serve(serve::ServeArgs),
+    /// Shows a broker, a service and a caller at work, in one process
+    Demo(demo::DemoArgs),
     /// Measures the broker against a relay that only pumps bytes
     #[command(after_help = "Example: towline bench rpc")]
     Bench(bench::BenchArgs),
@@ -66,6 +69,7 @@ pub(crate) fn run() -> ExitCode {
     };
     let outcome = match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(args) => serve::run(&args),
+        Command::Demo(args) => demo::run(&args),
         Command::Bench(args) => return bench::run(args),
         Command::Check(args) => check::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),

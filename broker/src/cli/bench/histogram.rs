@@ -25,6 +25,11 @@ impl Histogram {
         self.total += 1;
     }
 
+    /// How many were recorded.
+    pub(super) fn len(&self) -> u64 {
+        self.total
+    }
+
     pub(super) fn merge(&mut self, other: &Self) {
         for (count, more) in self.counts.iter_mut().zip(&other.counts) {
             *count += more;

@@ -9,8 +9,8 @@
 //!                            +-> broker <-------- responder, registered     measures the two sides in turn
 //! ```
 //! A further verb (stream, fnf, idle) is a file beside rpc.rs with its own measure function for [`compare::alternate`],
-//! a variant of [`Verb`] and a line in [`perform`]. Another way to make the load (the generated proxies) is another measure
-//! function; sides, rounds, CPU and report stay as they are.
+//! a variant of [`Verb`] and a line in [`perform`]. Another way to make the load is another measure function, as in
+//! proxies.rs; sides, rounds, CPU and report stay as they are.
 
 mod children;
 mod client;
@@ -18,6 +18,7 @@ mod compare;
 mod cpu;
 mod flight;
 mod histogram;
+mod proxies;
 mod report;
 mod responder;
 mod rpc;

@@ -21,6 +21,9 @@ pub(super) struct ResponderArgs {
     broker: Option<SocketAddr>,
     #[arg(long, default_value = "127.0.0.1:0", conflicts_with = "broker")]
     listen: SocketAddr,
+    /// Answer by the library and a generated server instead of by hand
+    #[arg(long, requires = "broker")]
+    proxies: bool,
     /// End when standard input closes
     #[arg(long)]
     die_with_stdin: bool,
@@ -44,6 +47,9 @@ pub(super) async fn run(args: ResponderArgs) -> Result<(), Failure> {
         Some(broker) => {
             if args.die_with_stdin {
                 children::die_with_stdin();
+            }
+            if args.proxies {
+                return super::proxies::serve(broker).await;
             }
             register(broker).await.map_err(|e| Failure::new(format!("responder at the broker {broker}: {e}")))
         }

@@ -10,7 +10,9 @@ use super::client::{self, Shape, Window};
 use super::compare::{self, Side};
 use super::cpu::Processes;
 use super::report::{self, Comparison, Mark, Output, Quantity};
-use super::{Failure, responder, yardstick};
+use super::{Failure, proxies, responder, yardstick};
+
+const PROXIES: &str = "proxies";
 
 const BASE: Shape = Shape { connections: 8, in_flight: 32, size: 128 };
 const WIDE: Shape = Shape { connections: 64, in_flight: 1, size: 128 };
@@ -31,6 +33,7 @@ const MARKS: [Mark; 5] = [
   towline bench rpc                                 8 connections x 32 in flight, 128 bytes
   towline bench rpc --preset first                  the shapes of marks 1 to 5, with the marks
   towline bench rpc --connections 1 --in-flight 1   latency
+  towline bench rpc --target proxies                the same through a generated client and server
   towline bench rpc --target yardstick              A against itself: how far to trust this machine
   towline bench rpc --broker 127.0.0.1:9999 --broker-pid 4711 -o json")]
 pub(super) struct RpcArgs {
@@ -81,6 +84,8 @@ enum Target {
     Direct,
     /// The relay once more: what differs is noise
     Yardstick,
+    /// The broker, between a generated client and a generated server: what users write
+    Proxies,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -105,7 +110,10 @@ pub(super) async fn run(args: RpcArgs) -> Result<(), Failure> {
     for shape in shapes {
         let mut step = 0_usize;
         let rounds = compare::alternate(&stage.a, &stage.b, args.rounds as usize, async |side: &Side| {
-            let sample = client::measure(side.address, shape, window, &side.processes).await?;
+            let sample = match (args.target, side.name) {
+                (Target::Proxies, PROXIES) => proxies::measure(side.address, shape, window, &side.processes).await?,
+                _ => client::measure(side.address, shape, window, &side.processes).await?,
+            };
             step += 1;
             report::progress(shape, step.div_ceil(2), side.name, &sample);
             Ok(sample)
@@ -140,7 +148,7 @@ impl Stage {
         let (name, address, server) = match args.target {
             Target::Direct => ("direct", echo_at, echo_pid),
             Target::Yardstick => ("A again", relay_at, relay_pid),
-            Target::Broker => {
+            Target::Broker | Target::Proxies => {
                 let (address, pid) = match args.broker.zip(args.broker_pid) {
                     Some(running) => running,
                     None => {
@@ -150,8 +158,12 @@ impl Stage {
                         at
                     }
                 };
-                children.push(responder::start_at(address).await?);
-                ("broker", address, pid)
+                let is_thin = args.target == Target::Broker;
+                children.push(match is_thin {
+                    true => responder::start_at(address).await?,
+                    false => proxies::start_at(address).await?,
+                });
+                (if is_thin { "broker" } else { PROXIES }, address, pid)
             }
         };
         let mut pids: Vec<u32> = children.iter().map(Child::pid).chain([std::process::id(), server]).collect();
@@ -162,7 +174,8 @@ impl Stage {
             Side { name, address, processes: Processes { server, others } }
         };
         let stage = Self { a: side("A", relay_at, relay_pid), b: side(name, address, server), _children: children };
-        for side in [&stage.a, &stage.b] {
+        let probed = [&stage.a, &stage.b];
+        for side in probed.into_iter().filter(|side| side.name != PROXIES) {
             client::probe(side.address).await.map_err(|e| Failure::new(format!("{}: {e}", side.name)))?;
         }
         Ok(stage)

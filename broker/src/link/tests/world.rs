@@ -342,7 +342,7 @@ impl World {
             return false;
         }
         let n = 1 + self.script.pick(node.writing.batch.len());
-        let n = if self.script.is_over() || n % 2 == 0 { node.writing.batch.len() } else { n };
+        let n = if self.script.is_over() || n.is_multiple_of(2) { node.writing.batch.len() } else { n };
         let n = socket(&mut node.writing.batch, n, &mut node.wire);
         self.steps.push(format!("link {at} writes {n} bytes"));
         let mut effects = Vec::new();

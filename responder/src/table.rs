@@ -1,0 +1,55 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use towline_service_api::{Dispatch, RpcError, ServiceKey};
+
+use crate::route::Route;
+
+/// The services of an app, by name.
+pub(crate) struct Table {
+    services: HashMap<Box<str>, Vec<Entry>>,
+}
+
+struct Entry {
+    key: &'static ServiceKey,
+    service: Arc<dyn Dispatch>,
+}
+
+impl Table {
+    pub(crate) fn new(all: Vec<Arc<dyn Dispatch>>) -> Self {
+        let mut services: HashMap<Box<str>, Vec<Entry>> = HashMap::new();
+        for service in all {
+            let key = &service.contract().key;
+            services.entry(Box::from(&*key.service)).or_default().push(Entry { key, service });
+        }
+        Self { services }
+    }
+
+    /// The service of exactly this group and version; else the only one that differs in nothing the route names.
+    pub(crate) fn find(&self, route: Route<'_>) -> Option<&dyn Dispatch> {
+        let entries = self.services.get(route.service)?;
+        let is_exact = |entry: &&Entry| entry.key.group == route.group && entry.key.version == route.version;
+        let found = entries.iter().find(is_exact).or_else(|| {
+            let mut matching = entries.iter().filter(|entry| entry.matches(route));
+            matching.next().filter(|_| matching.next().is_none())
+        });
+        found.map(|entry| &*entry.service)
+    }
+
+    /// RST-201404: why a route led nowhere.
+    pub(crate) fn missing(&self, route: Route<'_>) -> RpcError {
+        let mut text = format!("RST-201404: No service handler found: {}.{}", route.service, route.method);
+        if let Some(entries) = self.services.get(route.service) {
+            let keys: Vec<_> = entries.iter().map(|entry| entry.key.to_string()).collect();
+            text.push_str(&format!(": served here: {}", keys.join(", ")));
+        }
+        RpcError::invalid(text)
+    }
+}
+
+impl Entry {
+    fn matches(&self, route: Route<'_>) -> bool {
+        let fits = |own: &str, asked: &str| asked.is_empty() || own == asked;
+        fits(&self.key.group, route.group) && fits(&self.key.version, route.version)
+    }
+}

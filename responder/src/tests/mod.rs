@@ -1,0 +1,116 @@
+//! Pure parts: routes, the table, what metadata says.
+
+use std::sync::Arc;
+
+use towline_rsocket::metadata::CompositeBuilder;
+use towline_rsocket::metadata::mime::{self, Mime};
+use towline_rsocket::metadata::routing::write_tags;
+use towline_service_api::{Contract, Dispatch, Encoding, Interaction, Reply, Request, RpcError, ServiceKey};
+
+use crate::head::Head;
+use crate::route::Route;
+use crate::table::Table;
+
+fn route(group: &'static str, service: &'static str, method: &'static str, version: &'static str) -> Route<'static> {
+    Route { group, service, method, version }
+}
+
+#[test]
+fn a_route_is_read_in_the_starters_order() {
+    for (text, expected) in [
+        ("com.acme.Users.find", route("", "com.acme.Users", "find", "")),
+        ("g!com.acme.Users.find:1.0.0", route("g", "com.acme.Users", "find", "1.0.0")),
+        ("g!S.m:1?sticky=1&e=ip:192.0.2.2&", route("g", "S", "m", "1")),
+        ("S.m?e=a.b:c!d", route("", "S", "m", "")),
+        ("!S.m", route("", "!S", "m", "")),
+        ("S.m:1:2", route("", "S", "m:1", "2")),
+        ("S", route("", "S", "", "")),
+        ("", route("", "", "", "")),
+        ("?", route("", "", "", "")),
+        ("g!", route("g", "", "", "")),
+    ] {
+        assert_eq!(Route::parse(text), expected, "{text}");
+    }
+}
+
+struct Named(&'static Contract);
+
+impl Dispatch for Named {
+    fn contract(&self) -> &'static Contract {
+        self.0
+    }
+
+    fn dispatch(&self, method: &str, _: Interaction, _: Request) -> Result<Reply, RpcError> {
+        Err(RpcError::no_method(&self.0.key, method))
+    }
+}
+
+const fn contract(group: &'static str, version: &'static str) -> Contract {
+    Contract { key: ServiceKey::new(group, "S", version), docs: "", methods: &[] }
+}
+
+#[test]
+fn a_service_is_found_exactly_or_if_it_is_the_only_one() {
+    static FIRST: Contract = contract("", "1");
+    static SECOND: Contract = contract("g", "2");
+    let found = |contracts: &[&'static Contract], route| {
+        let table = Table::new(contracts.iter().map(|contract| Arc::new(Named(contract)) as _).collect());
+        table.find(route).map(|service| service.contract().key.to_string()).ok_or_else(|| table.missing(route).message)
+    };
+    let both = [&FIRST, &SECOND];
+    assert_eq!(found(&both, route("", "S", "m", "1")).unwrap(), "S:1");
+    assert_eq!(found(&both, route("g", "S", "m", "2")).unwrap(), "g!S:2");
+    assert_eq!(found(&both, route("g", "S", "m", "")).unwrap(), "g!S:2");
+    assert_eq!(found(&[&FIRST], route("", "S", "m", "")).unwrap(), "S:1");
+    let missing = "RST-201404: No service handler found: S.m: served here: S:1, g!S:2";
+    assert_eq!(found(&both, route("", "S", "m", "")).unwrap_err(), missing);
+    assert_eq!(found(&both, route("g", "S", "m", "1")).unwrap_err(), missing);
+    assert_eq!(found(&both, route("", "T", "m", "")).unwrap_err(), "RST-201404: No service handler found: T.m");
+}
+
+#[test]
+fn metadata_is_read_up_to_the_first_malformed_entry() {
+    let tags = write_tags(["S.m", "sticky=1"]).unwrap();
+    let mut metadata = CompositeBuilder::new()
+        .entry(Mime::Id(0x50), b"other")
+        .entry(mime::ROUTING, &tags)
+        .entry(mime::ROUTING, &write_tags(["second"]).unwrap())
+        .entry(Mime::Name(b"message/x.towline.deadline.v0"), &[0, 0, 1, 0])
+        .finish();
+    metadata.extend_from_slice(&[0xFA, 0, 0, 9]);
+    let head = Head::read(&metadata);
+    assert_eq!(head.route().unwrap(), "S.m");
+    assert_eq!(head.deadline().unwrap().as_millis(), 256);
+    assert_eq!(head.encodings(Encoding::Json).unwrap(), (Encoding::Json, Encoding::Json));
+    assert_eq!(Head::read(&[]).route().unwrap_err().message, "RST-600404: No Routing metadata");
+    let odd = CompositeBuilder::new().entry(Mime::Name(b"message/x.towline.deadline.v0"), &[1]).finish();
+    assert_eq!(Head::read(&odd).deadline(), None);
+}
+
+#[test]
+fn the_answer_is_in_the_first_type_that_is_known() {
+    use Encoding::{Json, MessagePack};
+    let message_pack = Mime::Name(b"application/x-msgpack");
+    let encodings = |data: Option<Mime<'_>>, accept: &[Mime<'_>]| {
+        let mut metadata = CompositeBuilder::new();
+        if let Some(data) = data {
+            metadata = metadata.message_mime(data);
+        }
+        if !accept.is_empty() {
+            metadata = metadata.accept_mimes(accept);
+        }
+        Head::read(&metadata.finish()).encodings(MessagePack).map_err(|error| error.message)
+    };
+    assert_eq!(encodings(None, &[]), Ok((MessagePack, MessagePack)));
+    assert_eq!(encodings(Some(mime::JSON), &[]), Ok((Json, Json)));
+    assert_eq!(encodings(Some(mime::JSON), &[mime::JSON, message_pack]), Ok((Json, Json)));
+    assert_eq!(encodings(Some(mime::JSON), &[mime::HESSIAN, message_pack, mime::JSON]), Ok((Json, MessagePack)));
+    assert_eq!(encodings(Some(message_pack), &[mime::HESSIAN]), Ok((MessagePack, MessagePack)));
+    assert_eq!(encodings(None, &[mime::JSON]), Ok((MessagePack, Json)));
+    let unknown = "is not readable here: send application/x-msgpack or application/json";
+    assert_eq!(encodings(Some(mime::HESSIAN), &[]), Err(format!("RST-700501: application/x-hessian {unknown}")));
+    assert_eq!(encodings(Some(Mime::Id(0x44)), &[]), Err(format!("RST-700501: a type without a name {unknown}")));
+    // The starters' form: the length as it is.
+    let starter = CompositeBuilder::new().entry(mime::MESSAGE_MIME, b"\x15application/x-msgpack").finish();
+    assert_eq!(Head::read(&starter).encodings(Json).unwrap().0, MessagePack);
+}

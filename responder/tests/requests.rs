@@ -1,0 +1,115 @@
+//! Requests as they come from any client: what is wrong with them is answered exactly.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use support::{DEADLINE, json, routed, serving, soon};
+use towline_responder::rsocket::metadata::{Composite, CompositeBuilder, Mime, mime};
+use towline_responder::rsocket::{CallFailure, ErrorCode, Payload, Window};
+use towline_responder::{Encoding, RpcError};
+
+#[tokio::test]
+async fn what_cannot_be_served_is_refused_by_code_and_text() {
+    let (_app, end, _told) = serving().await;
+    let no = "RST-201404: No service handler found:";
+    for (metadata, data, text) in [
+        (CompositeBuilder::new(), "", "RST-600404: No Routing metadata".to_owned()),
+        (json("test.Nobody.find:1"), "[7]", format!("{no} test.Nobody.find")),
+        (json("test.Users.find:2"), "[7]", format!("{no} test.Users.find: served here: test.Users:1")),
+        (json("test.Users.nope:1"), "[7]", format!("{no} test.Users.nope")),
+        (
+            json("test.Users.watch"),
+            "[7]",
+            format!("{no} test.Users.watch for REQUEST_RESPONSE: call it by REQUEST_STREAM"),
+        ),
+        (
+            routed("test.Users.find").message_mime(mime::HESSIAN),
+            "[7]",
+            "RST-700501: application/x-hessian is not readable here: send application/x-msgpack or application/json"
+                .to_owned(),
+        ),
+    ] {
+        let error = end.ask(metadata, data).await.unwrap_err();
+        assert_eq!((error.code, error.message), (ErrorCode::INVALID, text));
+    }
+    for data in ["[\"x\"]", "[1,2]", "[", "[]"] {
+        let error = end.ask(json("test.Users.find"), data).await.unwrap_err();
+        assert_eq!(error.code, ErrorCode::INVALID);
+        assert!(error.message.starts_with("RST-700501: test.Users.find: "), "{error}");
+    }
+    let error = end.ask(json("test.Users.find"), "[100]").await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::APPLICATION_ERROR);
+    assert!(error.message.starts_with("{\"code\":\"unknown-user\","), "{error}");
+}
+
+#[tokio::test]
+async fn streams_and_channels_refuse_likewise() {
+    let (_app, end, _told) = serving().await;
+    let request = Payload::new(json("test.Users.find:9").finish(), "[7]");
+    for answers in [
+        end.connection.request_stream(request.clone(), Window::new(8)),
+        end.connection.request_channel(request, futures::stream::pending(), Window::new(8)),
+    ] {
+        let answers: Vec<_> = soon(answers.collect()).await;
+        let [Err(CallFailure::Stream(error))] = &answers[..] else { panic!("{answers:?}") };
+        assert_eq!(error.code, ErrorCode::INVALID);
+        assert!(error.message.starts_with("RST-201404:"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_says_its_type_only_if_that_differs() {
+    let (_app, end, _told) = serving().await;
+    let user = r#"{"id":7,"name":"user 7"}"#;
+    let answer = end.ask(json("test.Users.find"), "[7]").await.unwrap();
+    assert_eq!((answer.metadata, &answer.data[..]), (None, user.as_bytes()));
+    let message_pack = Mime::Name(b"application/x-msgpack");
+    let answer = end.ask(json("test.Users.find").accept_mimes(&[mime::HESSIAN, message_pack]), "[7]").await.unwrap();
+    let metadata = answer.metadata.unwrap();
+    let written = Composite::new(&metadata).find(mime::MESSAGE_MIME).unwrap();
+    assert_eq!(mime::read_message_mime(written), Some(message_pack));
+    assert_eq!(answer.data[0], 0x82, "a map of two");
+    // Without a type of its own it is in SETUP's.
+    let answer = end.ask(routed("test.Users.find").accept_mimes(&[mime::JSON]), "\x07").await.unwrap();
+    assert_eq!(&answer.data[..], user.as_bytes());
+}
+
+#[tokio::test]
+async fn a_result_of_nothing_is_a_payload_of_nothing() {
+    let (_app, end, _told) = serving().await;
+    let answer = end.ask(json("test.Users.nothing"), "").await.unwrap();
+    assert!(answer.metadata.is_none() && answer.data.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_knows_how_long_there_is() {
+    let (_app, end, _told) = serving().await;
+    for (millis, expected) in [(500_u32, "500"), (1, "1")] {
+        let metadata = json("test.Users.left").entry(DEADLINE, &millis.to_be_bytes());
+        assert_eq!(end.ask(metadata, "").await.unwrap().data, expected);
+    }
+    assert_eq!(end.ask(json("test.Users.left"), "").await.unwrap().data, "null");
+    let left = end.users(Encoding::Json).left().timeout(Duration::from_millis(70)).await.unwrap();
+    assert_eq!(left, Some(70));
+}
+
+#[tokio::test]
+async fn a_request_past_its_deadline_reaches_no_handler() {
+    let (_app, end, mut told) = serving().await;
+    let error = end.ask(json("test.Users.hang").entry(DEADLINE, &[0; 4]), "").await.unwrap_err();
+    assert_eq!((error.code, &*error.message), (ErrorCode(RpcError::CANCELED), "deadline exceeded"));
+    assert!(told.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_fails_its_request_only() {
+    let (_app, end, told) = serving().await;
+    drop(told);
+    // `hang` tells a receiver that is gone, and unwraps.
+    let error = end.ask(json("test.Users.hang"), "").await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::APPLICATION_ERROR);
+    end.ask(json("test.Users.nothing"), "").await.unwrap();
+}
