@@ -33,8 +33,10 @@ fn no_folder_uses_one_below_it() {
     }
     assert!(files.len() > 20, "the folders were found");
     for (layer, file) in files {
-        for line in
-            fs::read_to_string(&file).expect("it was listed").lines().filter(|line| line.trim_start().starts_with("use crate::"))
+        for line in fs::read_to_string(&file)
+            .expect("it was listed")
+            .lines()
+            .filter(|line| line.trim_start().starts_with("use crate::"))
         {
             let used =
                 line.trim_start().trim_start_matches("use crate::").split([':', ';', '{']).next().unwrap_or_default();

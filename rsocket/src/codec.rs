@@ -51,9 +51,18 @@ impl ReadBuffer {
     /// [`FrameError::TooLong`] as soon as the length field says more than `max`.
     #[inline]
     pub fn complete(&self, max: usize) -> Result<Option<usize>, FrameError> {
-        match self.announced() {
+        self.complete_at(0, max)
+    }
+
+    /// The same for the frame that begins `at` bytes behind the front.
+    ///
+    /// # Errors
+    /// As [`Self::complete`].
+    #[inline]
+    pub fn complete_at(&self, at: usize, max: usize) -> Result<Option<usize>, FrameError> {
+        match announced(&self.bytes[at..]) {
             Some(len) if len > max => Err(FrameError::TooLong { len, max }),
-            Some(len) if self.bytes.len() >= LENGTH + len => Ok(Some(LENGTH + len)),
+            Some(len) if self.bytes.len() - at >= LENGTH + len => Ok(Some(LENGTH + len)),
             _ => Ok(None),
         }
     }
@@ -61,15 +70,13 @@ impl ReadBuffer {
     /// What the first length field says, once it is here: at most [`MAX_FRAME`].
     #[inline]
     pub fn announced(&self) -> Option<usize> {
-        const { assert!(MAX_FRAME == 0xFF_FFFF) }
-        let [a, b, c] = *self.bytes.first_chunk::<3>()?;
-        Some(usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c))
+        announced(&self.bytes)
     }
 
-    /// The first `len` bytes, a frame with its length, in place.
+    /// Bytes in place.
     #[inline]
-    pub fn peek(&mut self, len: usize) -> &mut [u8] {
-        &mut self.bytes[..len]
+    pub fn range(&mut self, at: std::ops::Range<usize>) -> &mut [u8] {
+        &mut self.bytes[at]
     }
 
     /// Drops the first `len` bytes.
@@ -110,6 +117,12 @@ impl ReadBuffer {
             self.bytes = BytesMut::from(&self.bytes[..]);
         }
     }
+}
+
+fn announced(bytes: &[u8]) -> Option<usize> {
+    const { assert!(MAX_FRAME == 0xFF_FFFF) }
+    let [a, b, c] = *bytes.first_chunk::<3>()?;
+    Some(usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c))
 }
 
 #[cfg(test)]

@@ -61,7 +61,8 @@ impl Greeter for Polite {
 
 pub(super) fn run(args: &DemoArgs) -> Result<ExitCode, Failure> {
     let failed = |why: String| Failure::running("demo", why, "is another program on that port? see --listen");
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| failed(e.to_string()))?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|e| failed(e.to_string()))?;
     runtime.block_on(demo(args)).map(|()| ExitCode::SUCCESS).map_err(failed)
 }
 

@@ -24,9 +24,9 @@ mod window;
 mod writer;
 
 pub(crate) use budget::{Budget, Load, links_to_close, streams_to_end};
-pub(crate) use opening::{Begin, Opening, Refusal};
+pub(crate) use opening::{Begin, Opened, Opening, Refusal};
 pub(crate) use packet::{Packet, Step};
-pub(crate) use state::{Bounds, Delivered, Departure, State};
+pub(crate) use state::{Bounds, Delivered, Departure, Effect, State};
 pub(crate) use streams::Serial;
 pub(crate) use window::Limits;
 pub(crate) use writer::Touched;
@@ -321,10 +321,13 @@ impl Link {
         }
     }
 
-    /// What this link holds, by stream.
+    /// What this link holds, by stream; nothing if that is too little to be charged: ending it would free nothing.
     pub(crate) fn weights(&self) -> Vec<((StreamId, Serial), usize)> {
         let mut by_stream = hashbrown::HashMap::new();
         let inner = self.hot.inner.lock();
+        if budget::charge(inner.state.outbox.weight()) == 0 {
+            return Vec::new();
+        }
         inner.state.outbox.weights(|stream, serial, weight| *by_stream.entry((stream, serial)).or_insert(0) += weight);
         by_stream.into_iter().filter(|((stream, _), _)| *stream != 0).collect()
     }

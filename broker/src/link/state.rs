@@ -402,6 +402,10 @@ impl<L: Clone> State<L> {
 
     /// Queues an ERROR for a request that was not taken.
     pub(crate) fn refuse(&mut self, stream: StreamId, code: ErrorCode, text: &str) {
+        if self.streams.contains(stream) {
+            // The id belongs to another call: the frame is ignored.
+            return;
+        }
         self.push_frame(stream, Serial::NONE, Mark::Refusal, Frame::error(stream, code, text));
     }
 

@@ -104,7 +104,7 @@ async fn read_setup(
 ) -> Result<Accepted, Option<Refused>> {
     let invalid = |text: &str| Some(Refused::new(SetupRefusal::Invalid, ErrorCode::INVALID_SETUP, text));
     loop {
-        if let Some(len) = buffer.complete(relay.limits.setup_max).map_err(|_| not_setup(buffer.peek(3)))? {
+        if let Some(len) = buffer.complete(relay.limits.setup_max).map_err(|_| not_setup(buffer.range(0..3)))? {
             let wire = buffer.take(len);
             let view =
                 FrameRef::parse(&wire[LENGTH..]).map_err(|error| invalid(&format!("the first frame: {error}")))?;

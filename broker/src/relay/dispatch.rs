@@ -3,7 +3,7 @@
 use super::Relay;
 use super::gathering::Held;
 use super::route::Route;
-use crate::link::{Begin, Link, Opening, Packet, Refusal, Step, Touched};
+use crate::link::{Begin, Link, Opened, Opening, Packet, Refusal, Serial, Step, Touched};
 use crate::metrics::{CloseReason, Interaction, Meters, RequestRefusal};
 use crate::routing::{Asked, Endpoints, RouteKey, Table, pick};
 use rsocket::{ErrorCode, FrameType, StreamId};
@@ -98,6 +98,68 @@ impl Dispatch {
         self.enter(stream, step, endpoints, is_plain, &mut packet, metadata, touched)
     }
 
+    /// The link a request goes to, if nothing about it needs more than one look; else `open` says what is wrong.
+    pub(super) fn plan(&mut self, stream: StreamId, step: Step, metadata: Option<&[u8]>) -> Option<Arc<Link>> {
+        if stream.is_multiple_of(2) || step.is_windowed() && step.n == 0 {
+            return None;
+        }
+        let relay = &self.relay;
+        let table = relay.registry.routes().load();
+        let (endpoints, true) = self.endpoints(&table, metadata).ok()? else { return None };
+        let rng = &mut self.rng;
+        let picked = pick(endpoints, Asked::default(), &[], &mut |below| rng.u64(..below))?;
+        self.requests[interaction(step.kind) as usize] += 1;
+        Some(picked.link.clone())
+    }
+
+    /// A planned request was not taken: other endpoints are tried, if it was an endpoint that refused.
+    pub(super) fn refused(
+        &mut self,
+        stream: StreamId,
+        opening: Opening,
+        mut packet: Packet<'_>,
+        by: u64,
+        why: Refusal,
+        touched: &mut Touched,
+    ) {
+        if by == self.link.id && opening.serial == Serial::NONE {
+            let failure = rejected(why, "this connection", self.link.retry_after());
+            self.fail(stream, opening.step, failure, touched);
+            return;
+        }
+        let relay = self.relay.clone();
+        let busy = relay.link(by).map_or(0, |link| link.retry_after());
+        let table = relay.registry.routes().load();
+        match self.endpoints(&table, packet.view().metadata()) {
+            Ok((endpoints, is_plain)) => {
+                self.place(
+                    stream,
+                    opening,
+                    endpoints,
+                    is_plain,
+                    &mut packet,
+                    None,
+                    vec![by],
+                    Some((why, busy)),
+                    touched,
+                );
+            }
+            Err(failure) => {
+                let is_open = self.link.with(touched, |state| state.abort(stream, opening.serial));
+                if is_open || opening.step.is_single() {
+                    self.fail(stream, opening.step, failure, touched);
+                }
+            }
+        }
+    }
+
+    /// The requester's side ended while its request was being opened.
+    pub(super) fn take_back(&self, to: &Arc<Link>, serial: Serial, opened: Opened, touched: &mut Touched) {
+        to.with(touched, |state| {
+            state.finish(opened.stream, serial, ErrorCode::CANCELED, "the request was taken back")
+        });
+    }
+
     /// A request that was held until its metadata was complete; its first frame is taken out of `held`.
     pub(super) fn open_held(&mut self, stream: StreamId, step: Step, held: &mut Held, touched: &mut Touched) -> bool {
         let waited = held.since.elapsed().as_millis() as u32;
@@ -178,11 +240,29 @@ impl Dispatch {
         let (serial, share, size) = match self.link.with(touched, |state| state.begin(stream, step)) {
             Begin::Started { serial, share, size } => (serial, share, size),
             Begin::Ignored => return false,
-            Begin::Refused(refusal) => return self.fail(stream, step, rejected(refusal, "this connection", self.link.retry_after()), touched),
+            Begin::Refused(refusal) => {
+                return self.fail(stream, step, rejected(refusal, "this connection", self.link.retry_after()), touched);
+            }
         };
         let opening = Opening { step, serial, share, size };
-        let mut tried = Vec::new();
-        let mut refusal = None;
+        self.place(stream, opening, endpoints, is_plain, packet, metadata, Vec::new(), None, touched)
+    }
+
+    /// Tries endpoints until one takes the request.
+    #[allow(clippy::too_many_arguments, reason = "all of one request")]
+    fn place(
+        &mut self,
+        stream: StreamId,
+        opening: Opening,
+        endpoints: &Endpoints,
+        is_plain: bool,
+        packet: &mut Packet<'_>,
+        metadata: Option<&[u8]>,
+        mut tried: Vec<u64>,
+        mut refusal: Option<(Refusal, u64)>,
+        touched: &mut Touched,
+    ) -> bool {
+        let Opening { step, serial, .. } = opening;
         while tried.len() < TRIES {
             let Some(link) = self.pick(endpoints, is_plain, packet, metadata, &tried) else { break };
             match link.with(touched, |state| state.open((self.link.clone(), stream), opening, packet)) {
@@ -191,14 +271,7 @@ impl Dispatch {
                         match self.link.with(touched, |state| state.fill(stream, serial, link.clone(), opened)) {
                             Ok(effect) => effect.into_iter().for_each(|effect| touched.apply(effect)),
                             Err(()) => {
-                                link.with(touched, |state| {
-                                    state.finish(
-                                        opened.stream,
-                                        serial,
-                                        ErrorCode::CANCELED,
-                                        "the request was taken back",
-                                    )
-                                });
+                                self.take_back(link, serial, opened, touched);
                                 return false;
                             }
                         }

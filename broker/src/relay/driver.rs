@@ -3,9 +3,10 @@
 use super::Relay;
 use super::dispatch::Dispatch;
 use super::gathering::Gathering;
-use crate::link::{Delivered, Departure, Link, Packet, Step, Touched};
+use super::run::Run;
+use crate::link::{Delivered, Departure, Effect, Link, Packet, Step, Touched};
 use crate::metrics::CloseReason;
-use rsocket::frame::{self, LENGTH, flags};
+use rsocket::frame::{self, FrameRef, LENGTH, flags};
 use rsocket::transport::readable;
 use rsocket::{ConnectionError, ErrorCode, Frame, FrameError, FrameType, ReadBuffer, StreamId};
 use std::io::ErrorKind;
@@ -36,7 +37,8 @@ pub(super) async fn read(
 ) -> ConnectionError {
     let gathering = Gathering::new(relay.limits.gathering);
     let dispatch = Dispatch::new(relay.clone(), link.clone(), is_composite);
-    let mut driver = Driver { relay, link, buffer, gathering, dispatch, touched: Touched::default(), count };
+    let mut driver =
+        Driver { relay, link, buffer, gathering, dispatch, touched: Touched::default(), run: Run::default(), count };
     let error = driver.run().await;
     let (reason, farewell) = match &error {
         ConnectionError::Protocol(error) => {
@@ -56,6 +58,7 @@ struct Driver {
     gathering: Gathering,
     dispatch: Dispatch,
     touched: Touched,
+    run: Run,
     count: Arc<Read>,
 }
 
@@ -117,30 +120,79 @@ impl Driver {
     fn handle(&mut self) -> Result<(), ConnectionError> {
         let max = self.relay.limits.max_frame;
         let small = LENGTH + self.relay.limits.small_frame;
-        let mut frames = 0;
-        while let Some(len) = self.buffer.complete(max).map_err(ConnectionError::Protocol)? {
+        let (mut frames, mut at) = (0, 0);
+        let ended = loop {
+            let len = match self.buffer.complete_at(at, max) {
+                Ok(Some(len)) => len,
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(ConnectionError::Protocol(error)),
+            };
             frames += 1;
-            if len <= small {
-                let bytes = &mut self.buffer.peek(len)[LENGTH..];
-                if let Some(kind) = checked(bytes)? {
-                    let packet = Packet::Small(bytes);
-                    handle(&self.link, &mut self.gathering, &mut self.dispatch, &mut self.touched, kind, packet)?;
+            let place = at + LENGTH..at + len;
+            let kind = match checked(self.buffer.range(place.clone())) {
+                Ok(Some(kind)) => kind,
+                Ok(None) => {
+                    at += len;
+                    continue;
                 }
-                self.buffer.consume(len);
-            } else {
-                let wire = self.buffer.take(len);
-                if let Some(kind) = checked(&wire[LENGTH..])? {
-                    let packet = Packet::Large(wire);
-                    handle(&self.link, &mut self.gathering, &mut self.dispatch, &mut self.touched, kind, packet)?;
-                }
+                Err(error) => break Err(error),
+            };
+            if len <= small && self.join(kind, place) {
+                at += len;
+                continue;
             }
-        }
+            self.run.relay(&mut self.dispatch, &mut self.buffer, &mut self.touched);
+            self.buffer.consume(at);
+            at = 0;
+            let mut wire;
+            let packet = if len <= small {
+                Packet::Small(self.buffer.range(LENGTH..len))
+            } else {
+                wire = self.buffer.take(len);
+                Packet::Large(std::mem::take(&mut wire))
+            };
+            if let Err(error) =
+                handle(&self.link, &mut self.gathering, &mut self.dispatch, &mut self.touched, kind, packet)
+            {
+                break Err(error);
+            }
+            if len <= small {
+                self.buffer.consume(len);
+            }
+        };
+        self.run.relay(&mut self.dispatch, &mut self.buffer, &mut self.touched);
+        self.buffer.consume(at);
         if frames > 0 {
             self.count.frames.fetch_add(frames, Ordering::Relaxed);
             self.relay.meters.frames_in.increment(frames);
             self.dispatch.count();
         }
-        Ok(())
+        ended
+    }
+
+    /// Adds a frame to the run, if it is one that needs no more than to be looked up and passed on.
+    #[inline]
+    fn join(&mut self, kind: FrameType, at: std::ops::Range<usize>) -> bool {
+        let view = FrameRef::parse(self.buffer.range(at.clone())).expect("checked by the caller");
+        let stream = view.stream_id();
+        let is_later = matches!(kind, FrameType::Payload | FrameType::Error | FrameType::Cancel | FrameType::RequestN);
+        if stream == 0 || !(is_later || kind.is_request()) || self.gathering.contains(stream) {
+            return false;
+        }
+        let step = Step::of(view, kind);
+        let mut to = None;
+        if !is_later {
+            if super::gathering::is_incomplete(view) {
+                return false;
+            }
+            let Some(link) = self.dispatch.plan(stream, step, view.metadata()) else { return false };
+            to = Some(link);
+        }
+        if self.run.is_full(stream) {
+            self.run.relay(&mut self.dispatch, &mut self.buffer, &mut self.touched);
+        }
+        self.run.push(at, stream, step, to);
+        true
     }
 
     fn expire(&mut self) {
@@ -245,17 +297,24 @@ fn relay(
             if step.kind == FrameType::Cancel {
                 dispatch.meters().cancels.increment(1);
             }
-            match leg.link.with(touched, |state| state.deliver(leg.stream, leg.serial, step, &mut packet)) {
-                Delivered::Queued => {}
-                Delivered::Overrun => dispatch.overrun(),
-                Delivered::Effect(effect) => touched.apply(effect),
-                Delivered::Dropped => dispatch.meters().frames_late.increment(1),
-            }
+            let delivered = leg.link.with(touched, |state| state.deliver(leg.stream, leg.serial, step, &mut packet));
+            relayed(delivered, dispatch).into_iter().for_each(|effect| touched.apply(effect));
         }
         Departure::Effect(effect) => touched.apply(effect),
         Departure::Stays => {}
         Departure::Dropped => dispatch.meters().frames_late.increment(1),
     }
+}
+
+/// Counts what became of a frame; what follows from it for another link is given back.
+pub(super) fn relayed(delivered: Delivered<Arc<Link>>, dispatch: &Dispatch) -> Option<Effect<Arc<Link>>> {
+    match delivered {
+        Delivered::Queued => {}
+        Delivered::Overrun => dispatch.overrun(),
+        Delivered::Effect(effect) => return Some(effect),
+        Delivered::Dropped => dispatch.meters().frames_late.increment(1),
+    }
+    None
 }
 
 /// A fragment of a request that cannot be routed yet.

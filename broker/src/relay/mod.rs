@@ -3,6 +3,7 @@
 //! ```text
 //!  accept    listeners -> SETUP -> registry       setup      what SETUP says, checked
 //!  driver    read loop of one link                dispatch   first frame of a stream: route and open
+//!  run       small frames of one read, relayed under one lock each way
 //!  gathering requests whose metadata spans fragments        routine   the clock and the byte budget, for all links
 //! ```
 //! Invariant: a read loop never waits for another connection.
@@ -13,6 +14,7 @@ mod driver;
 mod gathering;
 mod route;
 mod routine;
+mod run;
 mod setup;
 
 pub(crate) use accept::{accept, attach};

@@ -86,7 +86,7 @@ async fn read_setup(transport: &dyn Transport, buffer: &mut ReadBuffer) -> Resul
         match buffer.complete(MAX_FRAME) {
             Ok(None) => {}
             Ok(Some(len)) => {
-                let setup = check_setup(&buffer.peek(len)[LENGTH..]).map_err(Unfit::Refused)?;
+                let setup = check_setup(buffer.range(LENGTH..len)).map_err(Unfit::Refused)?;
                 buffer.consume(len);
                 return Ok(setup);
             }

@@ -122,7 +122,7 @@ impl Driver {
         while let Some(len) =
             self.buffer.complete(MAX_FRAME).map_err(|error| broken(ConnectionError::Protocol(error)))?
         {
-            let wire = &self.buffer.peek(len)[LENGTH..];
+            let wire = &*self.buffer.range(LENGTH..len);
             let frame = match FrameRef::parse(wire) {
                 Ok(frame) => frame,
                 Err(_) if is_ignorable(wire) => {

@@ -36,7 +36,8 @@ pub(super) async fn start_at(broker: SocketAddr) -> Result<Child, Failure> {
 
 /// Serves until the broker is gone.
 pub(super) async fn serve(broker: SocketAddr) -> Result<(), Failure> {
-    let app = App::connect(format!("rsocket://{broker}").as_str()).name("bench-responder").serve(ProxiedServer::new(Echo));
+    let app =
+        App::connect(format!("rsocket://{broker}").as_str()).name("bench-responder").serve(ProxiedServer::new(Echo));
     let app = app.start().await.map_err(|e| Failure::new(format!("responder at the broker {broker}: {e}")))?;
     children::announce("responder", broker);
     app.closed().await;
@@ -44,7 +45,12 @@ pub(super) async fn serve(broker: SocketAddr) -> Result<(), Failure> {
 }
 
 /// Loads the broker for one window: an app per connection, a task per outstanding call.
-pub(super) async fn measure(address: SocketAddr, shape: Shape, window: Window, processes: &Processes) -> Result<Sample, Failure> {
+pub(super) async fn measure(
+    address: SocketAddr,
+    shape: Shape,
+    window: Window,
+    processes: &Processes,
+) -> Result<Sample, Failure> {
     let failed = |e: &dyn std::fmt::Display| Failure::new(format!("through the proxies: {e}"));
     let mut apps = Vec::with_capacity(shape.connections);
     for _ in 0..shape.connections {

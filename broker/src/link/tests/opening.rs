@@ -206,7 +206,7 @@ impl Scene {
             let mut step = Step::read(frame.view().bytes());
             if let Departure::Forward(leg) = self.links[A].depart(S1, &mut step) {
                 as_packet(frame, 64, |_, packet| {
-                    drop(self.links[leg.link].deliver(leg.stream, leg.serial, step, packet))
+                    let _ = self.links[leg.link].deliver(leg.stream, leg.serial, step, packet);
                 });
             }
         }

@@ -1,0 +1,173 @@
+//! A run: small frames of one read that are relayed together, so that a link's lock is taken once for many of them.
+//!
+//! ```text
+//!  this link, once      begin (requests), depart (all other frames)
+//!  each other link, once    open, deliver: in the order read
+//!  this link, once      fill
+//! ```
+//! No two frames of a run belong to one stream, so the order within streams is kept by ending the run; the order of what
+//! goes to one link is kept within it.
+
+use super::dispatch::Dispatch;
+use super::driver::relayed;
+use crate::link::{Begin, Departure, Effect, Link, Opened, Opening, Packet, Refusal, Serial, Step, Touched};
+use rsocket::{FrameType, ReadBuffer, StreamId};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Frames of one run.
+const FRAMES: usize = 64;
+
+/// One frame, and how far it has come.
+struct Item {
+    /// Where it stands in the read buffer, its length excluded.
+    at: Range<usize>,
+    stream: StreamId,
+    step: Step,
+    stage: Stage,
+}
+
+enum Stage {
+    /// A request for this link.
+    Request(Arc<Link>),
+    /// A frame of an open stream.
+    Later,
+    Opening(Arc<Link>, Opening),
+    Opened(Arc<Link>, Serial, Opened),
+    Refused(Opening, u64, Refusal),
+    Forward(Arc<Link>, StreamId, Serial),
+    Done,
+}
+
+/// The frames of a run, gathered and not yet relayed.
+#[derive(Default)]
+pub(super) struct Run {
+    items: Vec<Item>,
+    /// A bit for each stream in it, by its low bits: a false alarm ends the run early, no harm.
+    streams: [u64; 4],
+    effects: Vec<Effect<Arc<Link>>>,
+}
+
+impl Run {
+    /// Whether a frame of this stream must wait for the next run.
+    pub(super) fn is_full(&self, stream: StreamId) -> bool {
+        let (word, bit) = place(stream);
+        self.items.len() >= FRAMES || self.streams[word] & bit != 0
+    }
+
+    /// Adds a frame; a request comes with the link it goes to.
+    pub(super) fn push(&mut self, at: Range<usize>, stream: StreamId, step: Step, to: Option<Arc<Link>>) {
+        let (word, bit) = place(stream);
+        self.streams[word] |= bit;
+        self.items.push(Item { at, stream, step, stage: to.map_or(Stage::Later, Stage::Request) });
+    }
+
+    /// Relays all of it.
+    pub(super) fn relay(&mut self, dispatch: &mut Dispatch, buffer: &mut ReadBuffer, touched: &mut Touched) {
+        if self.items.is_empty() {
+            return;
+        }
+        self.streams = [0; 4];
+        let link = dispatch.link().clone();
+        let mut refused = false;
+        let Self { items, effects, .. } = self;
+        link.with(touched, |state| {
+            for item in &mut *items {
+                item.stage = match std::mem::replace(&mut item.stage, Stage::Done) {
+                    Stage::Request(to) => match state.begin(item.stream, item.step) {
+                        Begin::Started { serial, share, size } => {
+                            Stage::Opening(to, Opening { step: item.step, serial, share, size })
+                        }
+                        Begin::Ignored => Stage::Done,
+                        Begin::Refused(why) => {
+                            refused = true;
+                            let opening = Opening { step: item.step, serial: Serial::NONE, share: 0, size: 0 };
+                            Stage::Refused(opening, link.id, why)
+                        }
+                    },
+                    _ => match state.depart(item.stream, &mut item.step) {
+                        Departure::Forward(leg) => Stage::Forward(leg.link, leg.stream, leg.serial),
+                        Departure::Effect(effect) => {
+                            effects.push(effect);
+                            Stage::Done
+                        }
+                        Departure::Stays => Stage::Done,
+                        Departure::Dropped => {
+                            dispatch.meters().frames_late.increment(1);
+                            Stage::Done
+                        }
+                    },
+                };
+            }
+        });
+        for first in 0..items.len() {
+            let to = match &items[first].stage {
+                Stage::Opening(to, _) | Stage::Forward(to, ..) => to.clone(),
+                _ => continue,
+            };
+            to.with(touched, |state| {
+                for item in &mut items[first..] {
+                    let mut packet = Packet::Small(buffer.range(item.at.clone()));
+                    match &item.stage {
+                        Stage::Opening(link, opening) if Arc::ptr_eq(link, &to) => {
+                            let (opening, from) = (*opening, (dispatch.link().clone(), item.stream));
+                            item.stage = match state.open(from, opening, &mut packet) {
+                                Ok(_) if item.step.is_single() => Stage::Done,
+                                Ok(opened) => Stage::Opened(to.clone(), opening.serial, opened),
+                                Err(why) => {
+                                    refused = true;
+                                    Stage::Refused(opening, to.id, why)
+                                }
+                            };
+                        }
+                        Stage::Forward(link, stream, serial) if Arc::ptr_eq(link, &to) => {
+                            if item.step.kind == FrameType::Cancel {
+                                dispatch.meters().cancels.increment(1);
+                            }
+                            let delivered = state.deliver(*stream, *serial, item.step, &mut packet);
+                            effects.extend(relayed(delivered, dispatch));
+                            item.stage = Stage::Done;
+                        }
+                        _ => {}
+                    }
+                }
+            });
+        }
+        let mut taken_back = Vec::new();
+        if items.iter().any(|item| matches!(item.stage, Stage::Opened(..))) {
+            link.with(touched, |state| {
+                for item in &mut *items {
+                    let Stage::Opened(to, serial, opened) = std::mem::replace(&mut item.stage, Stage::Done) else {
+                        continue;
+                    };
+                    match state.fill(item.stream, serial, to.clone(), opened) {
+                        Ok(effect) => effects.extend(effect),
+                        Err(()) => taken_back.push((to, serial, opened)),
+                    }
+                }
+            });
+        }
+        for effect in effects.drain(..) {
+            touched.apply(effect);
+        }
+        for (to, serial, opened) in taken_back {
+            dispatch.take_back(&to, serial, opened, touched);
+        }
+        let items = std::mem::take(&mut self.items);
+        if refused {
+            for item in &items {
+                if let Stage::Refused(opening, by, why) = item.stage {
+                    let packet = Packet::Small(buffer.range(item.at.clone()));
+                    dispatch.refused(item.stream, opening, packet, by, why, touched);
+                }
+            }
+        }
+        self.items = items;
+        self.items.clear();
+    }
+}
+
+fn place(stream: StreamId) -> (usize, u64) {
+    let low = (stream >> 1) as usize;
+    (low >> 6 & 3, 1 << (low & 63))
+}
