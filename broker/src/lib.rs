@@ -138,6 +138,15 @@ impl Broker {
     }
 }
 
+impl Drop for Broker {
+    /// Without a drain everything ends at once: the sockets are shut down, and with them the tasks that read them.
+    fn drop(&mut self) {
+        for link in self.relay.links() {
+            link.transport().shutdown();
+        }
+    }
+}
+
 /// A listening socket with room for a burst of connections.
 fn bind(address: std::net::SocketAddr) -> io::Result<TcpListener> {
     use socket2::{Domain, Protocol, Socket, Type};

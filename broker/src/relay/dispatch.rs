@@ -67,6 +67,11 @@ impl Dispatch {
         }
     }
 
+    /// The app tells something of itself.
+    pub(super) fn event(&self, metadata: &[u8]) {
+        super::events::receive(&self.relay, &self.link, metadata);
+    }
+
     /// The app is about to close: no more calls to it.
     pub(super) fn hide(&self) {
         self.relay.registry.hide(&self.link);

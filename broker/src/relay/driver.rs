@@ -271,12 +271,13 @@ fn handle(
             }
         }
         FrameType::Error => dispatch.hide(),
+        FrameType::MetadataPush if stream == 0 => dispatch.event(view.metadata().unwrap_or_default()),
         FrameType::Resume => {
             let farewell = Frame::error(0, ErrorCode::CONNECTION_ERROR, "RESUME after SETUP");
             link.close(CloseReason::Protocol, Some(farewell), touched);
             return Err(ConnectionError::Closed);
         }
-        // A second SETUP, LEASE that was not agreed, RESUME_OK, METADATA_PUSH and frames on a wrong stream are ignored.
+        // A second SETUP, LEASE that was not agreed, RESUME_OK and frames on a wrong stream are ignored.
         _ => {}
     }
     Ok(())

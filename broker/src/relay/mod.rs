@@ -3,6 +3,7 @@
 //! ```text
 //!  accept    listeners -> SETUP -> registry       setup      what SETUP says, checked
 //!  driver    read loop of one link                dispatch   first frame of a stream: route and open
+//!  events    what an app tells by METADATA_PUSH
 //!  run       small frames of one read, relayed under one lock each way
 //!  gathering requests whose metadata spans fragments        routine   the clock and the byte budget, for all links
 //! ```
@@ -11,6 +12,7 @@
 mod accept;
 mod dispatch;
 mod driver;
+mod events;
 mod gathering;
 mod route;
 mod routine;

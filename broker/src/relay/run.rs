@@ -137,12 +137,10 @@ impl Run {
         if items.iter().any(|item| matches!(item.stage, Stage::Opened(..))) {
             link.with(touched, |state| {
                 for item in &mut *items {
-                    let Stage::Opened(to, serial, opened) = std::mem::replace(&mut item.stage, Stage::Done) else {
-                        continue;
-                    };
-                    match state.fill(item.stream, serial, to.clone(), opened) {
+                    let Stage::Opened(to, serial, opened) = &item.stage else { continue };
+                    match state.fill(item.stream, *serial, to.clone(), *opened) {
                         Ok(effect) => effects.extend(effect),
-                        Err(()) => taken_back.push((to, serial, opened)),
+                        Err(()) => taken_back.push((to.clone(), *serial, *opened)),
                     }
                 }
             });

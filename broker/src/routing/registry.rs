@@ -145,12 +145,27 @@ impl Registry {
 
     /// Takes a link out of routing; its streams go on.
     pub(crate) fn hide(&self, link: &Arc<Link>) {
+        self.set_hidden(link, true);
+    }
+
+    /// Takes a hidden link back.
+    pub(crate) fn show(&self, link: &Arc<Link>) {
+        self.set_hidden(link, false);
+    }
+
+    fn set_hidden(&self, link: &Arc<Link>, is_hidden: bool) {
         let mut instances = self.instances.lock();
         let Some((uuid, at)) = instances.place(link) else { return };
         let member = &mut instances.by_uuid.get_mut(&uuid).expect("placed above")[at];
-        member.is_hidden = true;
-        let services = member.services.iter().cloned().collect();
-        self.publish(&mut instances, &uuid, services);
+        if std::mem::replace(&mut member.is_hidden, is_hidden) != is_hidden {
+            let services = member.services.iter().cloned().collect();
+            self.publish(&mut instances, &uuid, services);
+        }
+    }
+
+    /// The instance a link belongs to.
+    pub(crate) fn uuid(&self, link: &Arc<Link>) -> Option<Arc<str>> {
+        self.instances.lock().by_link.get(&link.id).cloned()
     }
 
     /// A link's health has changed: another link of its instance may serve now.

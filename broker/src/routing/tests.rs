@@ -72,6 +72,9 @@ async fn registration_is_in_force_at_once_and_goes_with_its_link() {
     assert_eq!(serving(&registry, "s.A:2"), [0; 0], "group and version are exact");
     registry.hide(&a);
     assert_eq!(serving(&registry, "s.A"), [2]);
+    registry.show(&a);
+    assert_eq!(serving(&registry, "s.A"), [1, 2]);
+    registry.hide(&a);
     registry.leave(&b);
     assert_eq!(serving(&registry, "s.A"), [0; 0]);
     registry.leave(&a);
