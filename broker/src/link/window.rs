@@ -8,6 +8,7 @@
 //! window lives with the receiver's link: three of the four events happen under that link's lock.
 
 use bytes::BytesMut;
+use rsocket::flags;
 use std::collections::VecDeque;
 
 /// Bounds of a window, from configuration.
@@ -134,7 +135,7 @@ impl Window {
     /// follow the last one asked for (COMPLETE, ERROR) come at once.
     pub(crate) fn release(&mut self) -> Option<(BytesMut, bool)> {
         let is_asked = self.arrived < self.asked;
-        let has_item = self.parked.iter().any(|(_, ends_item)| *ends_item);
+        let has_item = self.parked.iter().any(|(frame, ends_item)| *ends_item || is_fragment(frame));
         if !is_asked && has_item {
             return None;
         }
@@ -156,6 +157,12 @@ impl Window {
     pub(crate) fn written(&mut self) {
         self.written += 1;
     }
+}
+
+/// Whether a parked frame (its length excluded) has more of its item behind it; beside COMPLETE, FOLLOWS says nothing.
+fn is_fragment(frame: &[u8]) -> bool {
+    let bits = frame.get(5).map_or(0, |bits| u16::from(*bits));
+    bits & (flags::FOLLOWS | flags::COMPLETE) == flags::FOLLOWS
 }
 
 #[cfg(test)]

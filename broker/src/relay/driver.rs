@@ -3,8 +3,8 @@
 use super::Relay;
 use super::dispatch::Dispatch;
 use super::gathering::Gathering;
-use super::run::Run;
-use crate::link::{Delivered, Departure, Effect, Link, Packet, Step, Touched};
+use super::run::{Run, relay};
+use crate::link::{Link, Packet, Step, Touched};
 use crate::metrics::CloseReason;
 use rsocket::frame::{self, FrameRef, LENGTH, flags};
 use rsocket::transport::readable;
@@ -281,41 +281,6 @@ fn handle(
         _ => {}
     }
     Ok(())
-}
-
-/// A frame of a stream that is open: looked up, patched, queued on the other link.
-#[inline]
-fn relay(
-    link: &Arc<Link>,
-    dispatch: &Dispatch,
-    touched: &mut Touched,
-    stream: StreamId,
-    mut step: Step,
-    mut packet: Packet<'_>,
-) {
-    match link.with(touched, |state| state.depart(stream, &mut step)) {
-        Departure::Forward(leg) => {
-            if step.kind == FrameType::Cancel {
-                dispatch.meters().cancels.increment(1);
-            }
-            let delivered = leg.link.with(touched, |state| state.deliver(leg.stream, leg.serial, step, &mut packet));
-            relayed(delivered, dispatch).into_iter().for_each(|effect| touched.apply(effect));
-        }
-        Departure::Effect(effect) => touched.apply(effect),
-        Departure::Stays => {}
-        Departure::Dropped => dispatch.meters().frames_late.increment(1),
-    }
-}
-
-/// Counts what became of a frame; what follows from it for another link is given back.
-pub(super) fn relayed(delivered: Delivered<Arc<Link>>, dispatch: &Dispatch) -> Option<Effect<Arc<Link>>> {
-    match delivered {
-        Delivered::Queued => {}
-        Delivered::Overrun => dispatch.overrun(),
-        Delivered::Effect(effect) => return Some(effect),
-        Delivered::Dropped => dispatch.meters().frames_late.increment(1),
-    }
-    None
 }
 
 /// A fragment of a request that cannot be routed yet.

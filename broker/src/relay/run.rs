@@ -9,8 +9,7 @@
 //! goes to one link is kept within it.
 
 use super::dispatch::Dispatch;
-use super::driver::relayed;
-use crate::link::{Begin, Departure, Effect, Link, Opened, Opening, Packet, Refusal, Serial, Step, Touched};
+use crate::link::{Begin, Delivered, Departure, Effect, Link, Opened, Opening, Packet, Refusal, Serial, Step, Touched};
 use rsocket::{FrameType, ReadBuffer, StreamId};
 use std::ops::Range;
 use std::sync::Arc;
@@ -163,6 +162,41 @@ impl Run {
         self.items = items;
         self.items.clear();
     }
+}
+
+/// A frame of a stream that is open: looked up, patched, queued on the other link.
+#[inline]
+pub(super) fn relay(
+    link: &Arc<Link>,
+    dispatch: &Dispatch,
+    touched: &mut Touched,
+    stream: StreamId,
+    mut step: Step,
+    mut packet: Packet<'_>,
+) {
+    match link.with(touched, |state| state.depart(stream, &mut step)) {
+        Departure::Forward(leg) => {
+            if step.kind == FrameType::Cancel {
+                dispatch.meters().cancels.increment(1);
+            }
+            let delivered = leg.link.with(touched, |state| state.deliver(leg.stream, leg.serial, step, &mut packet));
+            relayed(delivered, dispatch).into_iter().for_each(|effect| touched.apply(effect));
+        }
+        Departure::Effect(effect) => touched.apply(effect),
+        Departure::Stays => {}
+        Departure::Dropped => dispatch.meters().frames_late.increment(1),
+    }
+}
+
+/// Counts what became of a frame; what follows from it for another link is given back.
+fn relayed(delivered: Delivered<Arc<Link>>, dispatch: &Dispatch) -> Option<Effect<Arc<Link>>> {
+    match delivered {
+        Delivered::Queued => {}
+        Delivered::Overrun => dispatch.overrun(),
+        Delivered::Effect(effect) => return Some(effect),
+        Delivered::Dropped => dispatch.meters().frames_late.increment(1),
+    }
+    None
 }
 
 fn place(stream: StreamId) -> (usize, u64) {
