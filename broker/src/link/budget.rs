@@ -47,13 +47,18 @@ impl Budget {
             }
         } else if from > to {
             let before = self.used.fetch_sub(from - to, Ordering::Relaxed);
-            if self.is_choked(before) && !self.is_choked(before - (from - to)) {
+            if self.is_above(before) && !self.is_above(before - (from - to)) {
                 self.freed.notify_waiters();
             }
         }
     }
 
-    fn is_choked(&self, used: usize) -> bool {
+    /// More than 9/8 of the limit are used: nothing is read.
+    pub(crate) fn is_choked(&self) -> bool {
+        self.is_above(self.used())
+    }
+
+    fn is_above(&self, used: usize) -> bool {
         used > self.limit / 8 * 9
     }
 
@@ -75,9 +80,9 @@ impl Budget {
 
     /// Waits while more than 9/8 of the limit are used.
     pub(crate) async fn room(&self) {
-        while self.is_choked(self.used()) {
+        while self.is_choked() {
             let freed = self.freed.notified();
-            if !self.is_choked(self.used()) {
+            if !self.is_choked() {
                 return;
             }
             freed.await;

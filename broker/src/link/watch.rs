@@ -31,6 +31,8 @@ pub(crate) struct Sample {
     pub frames: u64,
     /// A frame has begun and not ended.
     pub is_unfinished: bool,
+    /// The broker does not read what waits in the socket: it is not the app that is silent.
+    pub is_paused: bool,
     /// Streams are open.
     pub is_busy: bool,
 }
@@ -173,7 +175,7 @@ impl Watch {
 
     /// Looks at the link.
     pub(crate) fn tick(&mut self, now: Instant, sample: Sample, timing: &Timing) -> Health {
-        if sample.received != self.received {
+        if sample.received != self.received || sample.is_paused {
             self.keepalive.heard(now);
             self.is_suspect = false;
         }
@@ -193,7 +195,7 @@ impl Watch {
                 return Health::Stuck;
             }
         }
-        if !sample.is_unfinished || has_ended_frames {
+        if !sample.is_unfinished || has_ended_frames || sample.is_paused {
             (self.incoming, self.is_incoming_stuck) = (None, false);
         } else {
             let progress = self.incoming.get_or_insert_with(|| Progress::new(now, sample.received));
@@ -313,7 +315,8 @@ mod tests {
         let mut watch = watch(start);
         let mut ended = None;
         for second in 0..100u32 {
-            let sample = Sample { received: 10 + u64::from(second), frames: 0, is_unfinished: true, is_busy: false };
+            let sample =
+                Sample { received: 10 + u64::from(second), frames: 0, is_unfinished: true, ..Sample::default() };
             if watch.tick(start + SECOND * second, sample, &TIMING) == Health::Trickling {
                 ended.get_or_insert(second);
             }

@@ -25,6 +25,8 @@ pub(super) struct Read {
     pub received: AtomicU64,
     pub frames: AtomicU64,
     pub is_unfinished: AtomicBool,
+    /// Bytes wait in the socket that the broker does not read, being over its budget.
+    pub is_paused: AtomicBool,
 }
 
 /// Reads and relays until the connection ends; says why it did.
@@ -74,8 +76,14 @@ impl Driver {
             self.buffer.shrink();
             self.report();
             let wait = async {
-                self.relay.shared.budget.room().await;
-                readable(&*transport).await
+                readable(&*transport).await?;
+                let budget = &self.relay.shared.budget;
+                if budget.is_choked() {
+                    self.count.is_paused.store(true, Ordering::Relaxed);
+                    budget.room().await;
+                    self.count.is_paused.store(false, Ordering::Relaxed);
+                }
+                Ok::<(), std::io::Error>(())
             };
             let ready = match self.gathering.deadline() {
                 None => wait.await,

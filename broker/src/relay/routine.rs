@@ -41,6 +41,7 @@ fn look(relay: &Relay, link: &Arc<Link>, count: &Read, now: Instant) {
         received: count.received.load(Ordering::Relaxed),
         frames: count.frames.load(Ordering::Relaxed),
         is_unfinished: count.is_unfinished.load(Ordering::Relaxed),
+        is_paused: count.is_paused.load(Ordering::Relaxed),
         is_busy: false,
     };
     let mut touched = Touched::default();
@@ -62,13 +63,29 @@ fn look(relay: &Relay, link: &Arc<Link>, count: &Read, now: Instant) {
     relay.dismiss(link, reason, ErrorCode::CONNECTION_ERROR, &text);
 }
 
+/// Time between two attempts to get below the limit.
+const LET_RUN: std::time::Duration = std::time::Duration::from_millis(10);
+
 /// Frees down to 7/8 of the budget whenever it is exceeded.
 pub(crate) async fn keep_budget(relay: Arc<Relay>) {
+    let mut choked: Option<Instant> = None;
+    // Long enough to tell who really stalls.
+    let patience = relay.shared.timing.stalled * 2 + relay.shared.timing.tick * 2;
     loop {
+        if !relay.shared.budget.is_over() {
+            choked = None;
+        }
         relay.shared.budget.exceeded().await;
         free(&relay);
+        if relay.shared.budget.is_choked() {
+            if choked.get_or_insert_with(Instant::now).elapsed() > patience {
+                cut_unfinished(&relay);
+            }
+        } else {
+            choked = None;
+        }
         // What is being written is freed only when its writer next looks: let it run.
-        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        tokio::time::sleep(LET_RUN).await;
     }
 }
 
@@ -83,7 +100,7 @@ fn free(relay: &Relay) {
     }
     let mut links = relay.links();
     links.sort_by_cached_key(|link| std::cmp::Reverse(link.budget_load().weight));
-    for link in links {
+    for link in &links {
         let excess = budget.excess();
         if excess == 0 || !budget.is_over() {
             return;
@@ -94,5 +111,21 @@ fn free(relay: &Relay) {
             link.end_stream(stream, serial, "broker over its memory budget", &mut touched);
         }
         touched.flush();
+    }
+}
+
+/// Nobody stalls and no stream can be ended, so it is unfinished frames that fill the budget, and none of them can go on
+/// while nothing is read: the heaviest make room for the others.
+fn cut_unfinished(relay: &Relay) {
+    let budget = &relay.shared.budget;
+    let mut links = relay.links();
+    links.sort_by_cached_key(|link| std::cmp::Reverse(link.budget_load().weight));
+    for link in links {
+        if !budget.is_choked() {
+            return;
+        }
+        let text =
+            "the broker is over its memory budget with unfinished frames, and this connection's is among the largest";
+        relay.dismiss(&link, CloseReason::Budget, ErrorCode::CONNECTION_ERROR, text);
     }
 }
