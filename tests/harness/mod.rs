@@ -1,0 +1,29 @@
+//! Scripted peers over real TCP, and brokers to connect them to.
+//!
+//! ```text
+//!  broker   the broker inside this process        process   the program, killed on drop
+//!  peer     one connection, frame by frame        wire      frames and metadata, in few words
+//!  serve    responders that run by themselves
+//! ```
+//! Nothing here sleeps. What must come is awaited for ten seconds; what must not come is disproved by a fence: an answer
+//! that the broker can only have queued behind it.
+#![allow(dead_code, unused_imports, reason = "each test binary uses its part")]
+
+mod broker;
+mod peer;
+mod process;
+mod serve;
+mod wire;
+
+pub(crate) use broker::Broker;
+pub(crate) use peer::Peer;
+pub(crate) use process::{Process, descriptors};
+pub(crate) use serve::{echo, produce};
+pub(crate) use wire::*;
+
+use std::time::Duration;
+
+/// For what must happen soon, on a busy machine too.
+pub(crate) const SOON: Duration = Duration::from_secs(10);
+/// The most a REQUEST_N may ask for.
+pub(crate) const MAX_N: u32 = 0x7FFF_FFFF;

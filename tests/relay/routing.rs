@@ -1,0 +1,190 @@
+//! Where a request goes, and what is said if it goes nowhere.
+
+use crate::harness::*;
+use towline_rsocket::metadata::{CompositeBuilder, Mime, mime};
+use towline_rsocket::{FrameType, flags};
+
+async fn refusal(client: &mut Peer, metadata: Option<&[u8]>) -> (u32, String) {
+    client.send(call_with(1, metadata, b"")).await;
+    client.expect_error(1).await
+}
+
+/// The request with these tags reaches this responder.
+async fn expect_at(client: &mut Peer, server: &mut Peer, of_route: &[&str]) {
+    client.send(call_with(1, Some(&tags(of_route)), b"")).await;
+    let id = server.expect(FrameType::RequestResponse).await.view().stream_id();
+    server.send(last(id, b"here")).await;
+    client.expect_item(1, flags::NEXT | flags::COMPLETE, b"here").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_without_routing_is_invalid_and_says_so() {
+    let broker = Broker::start().await;
+    let mut client = broker.client().await;
+    let foreign = CompositeBuilder::new().entry(mime::TRACING, b"x").finish();
+    let cut = [0xFE, 0, 0, 9, 8, b'a'];
+    for metadata in [None, Some(&b""[..]), Some(&foreign[..]), Some(&cut), Some(b"\xfe\0\0\0"), Some(b"\xfe\0\0\x01\0")]
+    {
+        let (code, text) = refusal(&mut client, metadata).await;
+        assert!(code == 0x204 && text.starts_with("RST-600404: No Routing metadata"), "{metadata:?}: {code:#x} {text}");
+    }
+    let mut bare = broker.join(Setup::anonymous().metadata_mime("application/json")).await;
+    let (code, text) = refusal(&mut bare, Some(&route("test.Echo.call"))).await;
+    assert!(code == 0x204 && text.starts_with("RST-600404") && text.contains(COMPOSITE), "{code:#x} {text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_service_is_named_with_the_versions_present() {
+    let broker = Broker::start().await;
+    let mut client = broker.client().await;
+    for kind in
+        [call(1, "test.Echo.call", b""), stream(1, 1, "test.Echo.call", b""), channel(1, 0, 1, "test.Echo.call", b"")]
+    {
+        client.send(kind).await;
+        let (code, text) = client.expect_error(1).await;
+        assert_eq!(
+            (code, text.as_str()),
+            (0x204, "RST-900404: Service not found test.Echo; no app registered test.Echo")
+        );
+    }
+    let _one = broker.join(Setup::app("one").published("", "test.Echo", "1").published("g", "test.Echo", "2")).await;
+    let _two = broker.join(Setup::app("two").published("", "test.Echo", "1")).await;
+    let (code, text) = refusal(&mut client, Some(&route("test.Echo.call"))).await;
+    assert!(code == 0x204 && text.starts_with("RST-900404: Service not found test.Echo; "), "{text}");
+    assert!(text.contains("test.Echo:1 has 2") && text.contains("g!test.Echo:2 has 1"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn group_and_version_are_matched_exactly() {
+    let broker = Broker::start().await;
+    let keys = [("", ""), ("", "1"), ("", "1.0.0"), ("g", ""), ("g", "1"), ("h", "1")];
+    let mut client = broker.client().await;
+    let mut servers = Vec::new();
+    for (group, version) in keys {
+        servers.push(broker.join(Setup::anonymous().published(group, "test.Echo", version)).await);
+    }
+    for (nth, (group, version)) in keys.into_iter().enumerate() {
+        let group = if group.is_empty() { String::new() } else { format!("{group}!") };
+        let version = if version.is_empty() { String::new() } else { format!(":{version}") };
+        expect_at(&mut client, &mut servers[nth], &[&format!("{group}test.Echo.call{version}")]).await;
+    }
+    for text in ["test.Echo.call:2", "x!test.Echo.call", "g!test.Echo.call:1.0.0", "h!test.Echo.call", "test.echo.call"]
+    {
+        let (code, text) = refusal(&mut client, Some(&route(text))).await;
+        assert!(code == 0x204 && text.starts_with("RST-900404"), "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_is_asked_for_by_uuid_id_ip_or_label() {
+    let broker = Broker::start().await;
+    let mut client = broker.client().await;
+    let service =
+        |name: &str, zone: &str| Setup::app(name).label("zone", zone).label("labels.disk", zone).service("test.Echo");
+    let mut a = broker.join(service("a", "left")).await;
+    let mut b = broker.join(service("b", "right")).await;
+    for (server, name, zone) in [(&mut a, "a", "left"), (&mut b, "b", "right")] {
+        let uuid = uuid(name);
+        for endpoint in
+            [format!("uuid:{uuid}"), format!("id:{uuid}"), format!("ip:ip-of-{name}"), format!("zone:{zone}")]
+        {
+            expect_at(&mut client, server, &["test.Echo.call", &format!("e={endpoint}")]).await;
+            expect_at(&mut client, server, &[&format!("test.Echo.call?e={endpoint}&")]).await;
+        }
+        expect_at(&mut client, server, &["test.Echo.call", &format!("t.zone={zone}")]).await;
+        expect_at(&mut client, server, &["test.Echo.call", &format!("t.disk={zone}"), &format!("t.zone={zone}")]).await;
+        expect_at(&mut client, server, &["test.Echo.call", "sticky=1", &format!("e=uuid:{uuid}"), "unknown"]).await;
+    }
+    for tag in ["e=uuid:nobody", "e=zone:middle", "e=left", "e=:", "t.zone=middle", "t.none=left"] {
+        let (code, text) = refusal(&mut client, Some(&tags(&["test.Echo.call", tag]))).await;
+        assert!(
+            code == 0x204 && text.starts_with("RST-900405: Service not found with endpoint test.Echo.call"),
+            "{text}"
+        );
+    }
+    let both = tags(&["test.Echo.call", "t.zone=left", "t.disk=right"]);
+    assert!(refusal(&mut client, Some(&both)).await.1.starts_with("RST-900405"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_without_a_dot_or_a_whole_key_names_a_service_without_method() {
+    let broker = Broker::start().await;
+    let mut client = broker.client().await;
+    let mut server =
+        broker.join(Setup::anonymous().service("hello").service("request.response").published("g", "tick", "2")).await;
+    for text in ["hello", "request.response", "g!tick:2"] {
+        expect_at(&mut client, &mut server, &[text]).await;
+    }
+    let (code, text) = refusal(&mut client, Some(&route("nobody"))).await;
+    assert!(code == 0x204 && text.starts_with("RST-900404: Service not found nobody"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_routing_entry_counts_by_id_or_by_name_and_a_malformed_tail_is_no_matter() {
+    let broker = Broker::start().await;
+    let (mut client, mut server) = broker.pair().await;
+    let name = b"message/x.rsocket.routing.v0";
+    let mut by_name = vec![name.len() as u8 - 1];
+    by_name.extend_from_slice(name);
+    by_name.extend_from_slice(b"\0\0\x0f\x0etest.Echo.call");
+    let mut with_tail = route("test.Echo.call");
+    with_tail.extend_from_slice(&[0x20, 1, 2, 3]);
+    for metadata in [by_name, with_tail] {
+        client.send(call_with(1, Some(&metadata), b"")).await;
+        let request = server.expect(FrameType::RequestResponse).await;
+        assert_eq!(request.view().metadata(), Some(&metadata[..]));
+        server.send(last(request.view().stream_id(), b"")).await;
+        client.expect_item(1, flags::NEXT | flags::COMPLETE, b"").await;
+    }
+    let unknown = CompositeBuilder::new().entry(Mime::named("message/x.other"), b"\x0etest.Echo.call").finish();
+    assert!(refusal(&mut client, Some(&unknown)).await.1.starts_with("RST-600404"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reserved_and_impossible_names_are_not_registered_and_the_others_are() {
+    let broker = Broker::start().await;
+    let mut client = broker.client().await;
+    let names = ["towline.Queue", "com.alibaba.rsocket.health.RSocketServiceHealth", "a b", "", "ü.B"];
+    let setup = names.iter().fold(Setup::anonymous().service("test.Echo"), |setup, name| setup.service(name));
+    let mut server = broker.join(setup.published("a b", "test.Other", "").published("", "test.Other", "1/2")).await;
+    for name in [
+        "towline.Queue.publish",
+        "com.alibaba.rsocket.health.RSocketServiceHealth.check",
+        "a b.m",
+        "ü.B.m",
+        "test.Other.m",
+    ] {
+        let (code, text) = refusal(&mut client, Some(&route(name))).await;
+        assert!(code == 0x204 && text.starts_with("RST-900404"), "{name}: {text}");
+    }
+    expect_at(&mut client, &mut server, &["test.Echo.call"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_publishes_no_more_services_than_configured() {
+    let broker = Broker::with(|config| config.registration.max_services = 3).await;
+    let mut client = broker.client().await;
+    let setup = (0..5).fold(Setup::anonymous(), |setup, nth| setup.service(&format!("test.Nr{nth}")));
+    let mut server = broker.join(setup).await;
+    for nth in 0..3 {
+        expect_at(&mut client, &mut server, &[&format!("test.Nr{nth}.call")]).await;
+    }
+    assert!(refusal(&mut client, Some(&route("test.Nr3.call"))).await.1.starts_with("RST-900404"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_heavier_instance_gets_more_calls_and_a_lighter_one_some() {
+    let broker = Broker::start().await;
+    let mut client = broker.client().await;
+    let light = echo(broker.join(Setup::app("light").label("weight", "1").service("test.Echo")).await);
+    let heavy = echo(broker.join(Setup::app("heavy").label("weight", "4").service("test.Echo")).await);
+    for _ in 0..500 {
+        client.send(call(1, "test.Echo.call", b"x")).await;
+        client.expect_item(1, flags::NEXT | flags::COMPLETE, b"x").await;
+    }
+    broker.drain().await;
+    let (light, heavy) = (light.await.expect("it ends"), heavy.await.expect("it ends"));
+    assert_eq!(light + heavy, 500);
+    // A share of 4/5: 400, give or take 9; what is asked for here is nine deviations away.
+    assert!((320..=480).contains(&heavy), "{heavy} of 500");
+}
