@@ -77,7 +77,6 @@ async fn the_ninth_connection_of_an_app_closes_the_oldest() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "fails: the oldest is closed at once, not drained"]
 async fn the_oldest_of_nine_connections_finishes_its_streams_first() {
     let broker = Broker::start().await;
     let mut client = broker.client().await;

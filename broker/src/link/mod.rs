@@ -61,6 +61,7 @@ pub(crate) struct Link {
     pub kind: LinkKind,
     pub peer: String,
     closed_for: OnceLock<CloseReason>,
+    retires: OnceLock<Instant>,
     transport: Arc<dyn Transport>,
     shared: Arc<Shared>,
     hot: Hot,
@@ -127,6 +128,7 @@ impl Link {
             kind,
             peer: transport.peer(),
             closed_for: OnceLock::new(),
+            retires: OnceLock::new(),
             transport,
             shared,
             hot: Hot {
@@ -168,6 +170,17 @@ impl Link {
     /// Why it was closed, once it is.
     pub(crate) fn closed_for(&self) -> Option<CloseReason> {
         self.closed_for.get().copied()
+    }
+
+    /// As [`Self::drain`]; the link is to be closed once it has no streams, at this time at the latest.
+    pub(crate) fn retire(&self, by: Instant) {
+        self.drain();
+        self.retires.get_or_init(|| by);
+    }
+
+    /// Whether a retired link may be closed.
+    pub(crate) fn has_retired(&self, now: Instant) -> bool {
+        self.retires.get().is_some_and(|by| now >= *by || self.streams() == 0)
     }
 
     /// Takes no new streams from now on; the ones there are go on.

@@ -18,6 +18,9 @@ use tokio::net::TcpListener;
 const REST: Duration = Duration::from_millis(100);
 const LOG_EVERY: Duration = Duration::from_secs(10);
 
+/// Time the oldest of too many connections of an app has to finish its streams.
+const RETIRE: Duration = Duration::from_secs(30);
+
 /// Accepts connections until `stop` resolves; the listener is closed then.
 pub(crate) async fn accept(relay: Arc<Relay>, listener: TcpListener, stop: impl Future<Output = ()>) {
     tokio::pin!(stop);
@@ -79,7 +82,7 @@ async fn serve(relay: Arc<Relay>, transport: Arc<dyn Transport>, kind: LinkKind)
     relay.meters.links_open.of(kind).increment(1.0);
     tracing::info!(link = link.id, peer, app = name, services = services.len(), "app connected");
     if let Some(oldest) = relay.registry.join(link.clone(), Arc::new(app)) {
-        relay.dismiss(&oldest, CloseReason::Replaced, ErrorCode::CONNECTION_CLOSE, "this app has newer connections");
+        oldest.retire(Instant::now() + RETIRE);
     }
     let done = relay.registry.expose(&link, services, kind == LinkKind::Memory);
     for (service, reason) in done.refused {

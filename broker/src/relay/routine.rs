@@ -53,6 +53,10 @@ fn look(relay: &Relay, link: &Arc<Link>, count: &Read, now: Instant) {
         }
         relay.registry.refresh(link);
     }
+    if link.has_retired(now) {
+        let text = "this app has newer connections";
+        return relay.dismiss(link, CloseReason::Replaced, ErrorCode::CONNECTION_CLOSE, text);
+    }
     let (reason, text) = match health {
         Health::Good | Health::Probe => return,
         Health::Silent(lifetime) => (CloseReason::Keepalive, format!("no byte came for {lifetime:?}")),

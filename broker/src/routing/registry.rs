@@ -100,7 +100,10 @@ impl Registry {
         instances.by_link.insert(link.id, uuid.clone());
         let members = instances.by_uuid.entry(uuid).or_default();
         members.push(Member { link, app, services: HashSet::new(), is_hidden: false });
-        let oldest = (members.len() > self.caps.links).then(|| members[0].link.clone());
+        let mut serving = members.iter().filter(|member| !member.is_hidden);
+        let oldest =
+            (serving.clone().count() > self.caps.links).then(|| serving.next().map(|member| member.link.clone()));
+        let oldest = oldest.flatten();
         drop(instances);
         if let Some(oldest) = &oldest {
             self.hide(oldest);
