@@ -62,6 +62,8 @@ pub struct Broker {
 
 /// How often a drain looks whether connections have ended their streams.
 const LOOK: Duration = Duration::from_millis(20);
+/// Time Towline apps have to leave by themselves: only they know that no request of theirs is still on its way.
+const LEAVE: Duration = Duration::from_secs(2);
 /// Time the last frames of closed connections have.
 const LAST_WORDS: Duration = Duration::from_millis(1500);
 
@@ -100,22 +102,24 @@ impl Broker {
         self.addresses.clone()
     }
 
-    /// Ends well: nothing new is accepted, each connection is closed once it has no streams, and after the grace time
-    /// the rest.
+    /// Ends well: nothing new is accepted, each connection is closed once it has no streams (those of Towline apps close
+    /// themselves), and after the grace time the rest.
     pub async fn drain(self) {
         const TEXT: &str = "this broker is shutting down: connect to another one";
         let deadline = Instant::now() + self.grace;
         self.relay.begin_drain();
         self.lifecycle.enter(Phase::Draining);
-        self.relay.announce_drain();
+        let told = self.relay.announce_drain();
+        let leave = Instant::now() + LEAVE;
         let mut cut = 0;
         loop {
             let is_over = Instant::now() >= deadline;
+            let is_leaving = |id| Instant::now() < leave && told.contains(id);
             let apps: Vec<_> = self.relay.links().into_iter().filter(|link| link.kind == LinkKind::App).collect();
             if apps.is_empty() {
                 break;
             }
-            for link in apps.iter().filter(|link| is_over || link.streams() == 0) {
+            for link in apps.iter().filter(|link| is_over || link.streams() == 0 && !is_leaving(&link.id)) {
                 cut += usize::from(link.streams() > 0);
                 self.relay.dismiss(link, CloseReason::Drain, ErrorCode::CONNECTION_ERROR, TEXT);
             }

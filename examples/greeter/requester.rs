@@ -13,8 +13,10 @@ use towline_requester::{App, CallError};
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    let app = App::connect(common::broker()).name("greeter-requester").start().await?;
-    println!("ready");
+    let app = App::connect(common::broker()).name("greeter-requester").start_detached()?;
+    if app.wait_connected().await {
+        println!("ready");
+    }
     let greeter = app.client::<GreeterClient>();
     if std::env::args().any(|argument| argument == "--loop") {
         tokio::select! {

@@ -56,8 +56,11 @@ fn broken_off(error: RpcError) -> GreeterError {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let by = format!("greeter {}", std::process::id());
-    let app = App::connect(common::broker()).name("greeter").serve(GreeterServer::new(Plain { by })).start().await?;
-    println!("ready");
+    let app =
+        App::connect(common::broker()).name("greeter").serve(GreeterServer::new(Plain { by })).start_detached()?;
+    if app.wait_connected().await {
+        println!("ready");
+    }
     common::stopped().await?;
     app.close().await;
     Ok(())

@@ -21,7 +21,7 @@ pub(crate) enum Pace {
 impl Pace {
     const fn bounds(self) -> (Duration, Duration) {
         match self {
-            Self::Away => (Duration::from_millis(100), Duration::from_secs(5)),
+            Self::Away => (Duration::from_millis(100), Duration::from_secs(3)),
             Self::Refused => (Duration::from_secs(1), Duration::from_secs(30)),
         }
     }

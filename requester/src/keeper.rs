@@ -116,9 +116,6 @@ impl Keeper {
                 self.retiring.spawn(leave(Arc::clone(&self.common), link));
             }
             () = closing(&mut self.phase) => {
-                if self.common.is_serving {
-                    link.connection.metadata_push(self.common.identity.farewell());
-                }
                 leave(Arc::clone(&self.common), link).await;
             }
         }
@@ -184,9 +181,16 @@ impl Place {
     }
 }
 
-/// Ends a connection in peace.
+/// Ends a connection in peace. Its services are taken out of routing first; once the broker has answered what follows
+/// that, no request is on its way here any more that closing would lose.
 async fn leave(common: Arc<Common>, link: Arc<Link>) {
-    link.retire(common.grace).await;
+    let began = Instant::now();
+    if common.is_serving {
+        link.connection.metadata_push(common.identity.farewell());
+        // If it does not answer, what is on its way is lost as it would be without asking.
+        let _ = timeout(common.grace, link.connection.request_response(probe())).await;
+    }
+    link.retire(common.grace.saturating_sub(began.elapsed())).await;
     common.pool.remove(&link);
 }
 

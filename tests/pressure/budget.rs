@@ -76,26 +76,44 @@ async fn a_sender_the_broker_does_not_read_is_not_taken_for_one_that_sends_nothi
     let (mut client, mut server) = broker.pair().await;
     client.send(call(1, "test.Echo.call", b"")).await;
     server.expect(FrameType::RequestResponse).await;
+    // All are connected before: once the broker reads nothing, nobody can be.
+    let mut peers = Vec::new();
+    for _ in 0..20 {
+        peers.push(broker.client().await);
+    }
     let answer = last(2, &vec![9; 6 * MIB]);
     let (begun_answer, mut rest) = answer.wire().split_at(4 * MIB);
     server.send_bytes(begun_answer).await;
     broker.until("towline_received_bytes_total", (4 * MIB) as f64).await;
-    let mut silent = Vec::new();
-    for _ in 0..20 {
-        let mut peer = broker.client().await;
-        silent.push(tokio::spawn(async move {
+    for mut peer in peers {
+        tokio::spawn(async move {
             peer.try_send_bytes(&begun(2 * MIB)).await;
             peer.rest().await
-        }));
+        });
     }
     // It never stops sending: a little at a time until the broker stops reading, and then all the rest.
     while broker.meter("towline_budget_used_bytes") <= (18 * MIB) as f64 {
-        let (piece, after) = rest.split_at(256);
+        let (piece, after) = rest.split_at(4096);
         server.send_bytes(piece).await;
         rest = after;
         tokio::task::yield_now().await;
     }
-    server.send_bytes(rest).await;
-    let frame = client.expect_payload(1).await;
+    let t0 = std::time::Instant::now();
+    let used0 = broker.meter("towline_budget_used_bytes") / 1048576.0;
+    let n = rest.len();
+    let ok = server.try_send_bytes(rest).await;
+    eprintln!("used0 {used0} rest {n} sent {ok} after {:?}", t0.elapsed());
+    let frame = client.recv().await;
+    if frame.view().data().len() != 6 * MIB {
+        eprintln!(
+            "after {:?} used {} in {}",
+            t0.elapsed(),
+            broker.meter("towline_budget_used_bytes") / 1048576.0,
+            broker.meter("towline_received_bytes_total") / 1048576.0
+        );
+        for (n, f) in server.rest().await.iter().enumerate() {
+            eprintln!("{n} {f:?} {:?}", String::from_utf8_lossy(f.view().data()));
+        }
+    }
     assert_eq!(frame.view().data().len(), 6 * MIB);
 }

@@ -172,9 +172,9 @@ impl Link {
         self.closed_for.get().copied()
     }
 
-    /// As [`Self::drain`]; the link is to be closed once it has no streams, at this time at the latest.
+    /// Takes no new streams; the link is to be closed once it has no streams, at this time at the latest.
     pub(crate) fn retire(&self, by: Instant) {
-        self.drain();
+        self.set_draining(true);
         self.retires.get_or_init(|| by);
     }
 
@@ -183,10 +183,11 @@ impl Link {
         self.retires.get().is_some_and(|by| now >= *by || self.streams() == 0)
     }
 
-    /// Takes no new streams from now on; the ones there are go on.
-    pub(crate) fn drain(&self) {
-        self.hot.inner.lock().state.is_draining = true;
-        self.hot.is_avoided.store(true, Ordering::Relaxed);
+    /// Takes no new streams; the ones there are go on.
+    pub(crate) fn set_draining(&self, is_draining: bool) {
+        let mut inner = self.hot.inner.lock();
+        inner.state.is_draining = is_draining;
+        self.charge(&mut inner);
     }
 
     /// Changes the state under the lock; if something is to be written and nobody is writing, the claim is added to

@@ -115,7 +115,7 @@ async fn read_setup(
                 FrameType::Setup if view.stream_id() != 0 => Err(invalid("SETUP belongs on stream 0")),
                 FrameType::Setup if relay.is_draining() => Err(Some(Refused::new(
                     SetupRefusal::Draining,
-                    ErrorCode::REJECTED_SETUP,
+                    ErrorCode::CONNECTION_ERROR,
                     "this broker is shutting down",
                 ))),
                 FrameType::Setup => setup::read(view.setup(), relay.limits.strict_setup, fresh_uuid).map_err(Some),

@@ -75,7 +75,7 @@ impl Dispatch {
     /// The app is about to close: no more calls to it.
     pub(super) fn hide(&self) {
         self.relay.registry.hide(&self.link);
-        self.link.drain();
+        self.link.set_draining(true);
     }
 
     /// A request whose metadata is here. `metadata` is given if it does not stand in the packet alone.

@@ -33,8 +33,14 @@ pub(super) fn receive(relay: &Relay, link: &Arc<Link>, metadata: &[u8]) {
         return;
     }
     match event.data.status {
-        1 => relay.registry.show(link),
-        2 | -1 => relay.registry.hide(link),
+        1 => {
+            link.set_draining(false);
+            relay.registry.show(link);
+        }
+        2 | -1 => {
+            relay.registry.hide(link);
+            link.set_draining(true);
+        }
         _ => {}
     }
 }

@@ -25,7 +25,7 @@ pub(crate) use routine::{keep_budget, keep_time};
 use crate::link::{Link, Shared, Touched};
 use crate::metrics::{CloseReason, Meters};
 use crate::routing::Registry;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
 use rsocket::{ErrorCode, Frame};
 use std::sync::Arc;
@@ -100,17 +100,19 @@ impl Relay {
         self.is_draining.load(Ordering::Acquire)
     }
 
-    /// Tells Towline apps that this broker is about to go: they connect elsewhere if they can.
-    pub(crate) fn announce_drain(&self) {
+    /// Tells Towline apps that this broker is about to go: they connect elsewhere if they can. Which links were told.
+    pub(crate) fn announce_drain(&self) -> HashSet<u64> {
         let event = format!(
             r#"{{"specversion":"1.0","id":"{:032x}","source":"towline:broker","type":"towline.drain","datacontenttype":"application/json","data":{{}}}}"#,
             fastrand::u128(..)
         );
         let mut touched = Touched::default();
-        for link in self.registry.towline_links() {
+        let links = self.registry.towline_links();
+        for link in &links {
             link.control(Frame::metadata_push(event.as_bytes()), &mut touched);
         }
         touched.flush();
+        links.iter().map(|link| link.id).collect()
     }
 
     /// Ends a link with ERROR on stream 0 as its last frame.

@@ -1,0 +1,19 @@
+//! Apps as people write them: the libraries `towline-requester` and `towline-responder`, through a broker, over real
+//! sockets.
+
+mod harness;
+
+#[path = "apps/brokers.rs"]
+mod brokers;
+#[path = "apps/built_in.rs"]
+mod built_in;
+#[path = "apps/desk.rs"]
+mod desk;
+#[path = "apps/load.rs"]
+mod load;
+#[path = "apps/losses.rs"]
+mod losses;
+#[path = "apps/pressure.rs"]
+mod pressure;
+#[path = "apps/shapes.rs"]
+mod shapes;
