@@ -10,6 +10,8 @@ mod channels;
 mod drain;
 #[path = "relay/endings.rs"]
 mod endings;
+#[path = "relay/events.rs"]
+mod events;
 #[path = "relay/fragments.rs"]
 mod fragments;
 #[path = "relay/frames.rs"]

@@ -11,7 +11,7 @@ async fn expect_refused(address: &str) {
         return;
     }
     for frame in peer.rest().await {
-        assert_eq!((frame.view().kind(), frame.view().error_code()), (FrameType::Error, 3), "{frame:?}");
+        assert_eq!((frame.view().kind(), frame.view().error_code()), (FrameType::Error, 0x101), "{frame:?}");
     }
 }
 
@@ -29,7 +29,7 @@ async fn a_drain_closes_idle_connections_and_lets_streams_end() {
     let (code, text) = idle.expect_end().await;
     assert!(code == 0x101 && text.contains("shutting down"), "{code:#x} {text}");
     undecided.try_send_bytes(Setup::anonymous().frame().wire()).await;
-    assert_eq!(undecided.expect_end().await.0, 3);
+    assert_eq!(undecided.expect_end().await.0, 0x101, "the code on which clients try again");
     expect_refused(&address).await;
     server.send(last(4, b"answered")).await;
     client.expect_item(3, flags::NEXT | flags::COMPLETE, b"answered").await;
