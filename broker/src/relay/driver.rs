@@ -16,6 +16,8 @@ use std::time::Instant;
 
 /// Reads after which a busy link lets others run.
 const READS: usize = 16;
+/// Bytes of an unfinished frame that are charged as they are read.
+const LONG: usize = 64 * 1024;
 
 /// What a link has read so far, for the one who watches the clock. Written at every read, so on cache lines of its own:
 /// the name of a service that lay beside it once cost every request a cache miss.
@@ -81,7 +83,6 @@ impl Driver {
                 if budget.is_choked() {
                     self.count.is_paused.store(true, Ordering::Relaxed);
                     budget.room().await;
-                    self.count.is_paused.store(false, Ordering::Relaxed);
                 }
                 Ok::<(), std::io::Error>(())
             };
@@ -92,10 +93,17 @@ impl Driver {
                     () = tokio::time::sleep_until(deadline.into()) => Ok(()),
                 },
             };
+            // Also if the wait was given up for what is gathered.
+            if self.count.is_paused.load(Ordering::Relaxed) {
+                self.count.is_paused.store(false, Ordering::Relaxed);
+            }
             if let Err(error) = ready {
                 return error.into();
             }
             self.expire();
+            if self.relay.shared.budget.is_choked() {
+                continue;
+            }
             for _ in 0..READS {
                 match transport.try_read(self.buffer.space()) {
                     Ok(0) => return ConnectionError::ClosedByPeer,
@@ -109,10 +117,18 @@ impl Driver {
                 if let Err(error) = self.handle() {
                     return error;
                 }
+                // What is long is charged as it grows: the budget must not learn of megabytes after they were read.
+                let is_long = self.buffer.len() >= LONG;
+                if is_long {
+                    self.report();
+                }
                 if !self.touched.is_empty() {
                     // One turn for the other read loops, so that what they read joins the same writes.
                     tokio::task::yield_now().await;
                     self.touched.flush();
+                }
+                if is_long && self.relay.shared.budget.is_choked() {
+                    break;
                 }
             }
             tokio::task::yield_now().await;

@@ -73,8 +73,8 @@ const LET_RUN: std::time::Duration = std::time::Duration::from_millis(10);
 /// Frees down to 7/8 of the budget whenever it is exceeded.
 pub(crate) async fn keep_budget(relay: Arc<Relay>) {
     let mut choked: Option<Instant> = None;
-    // Long enough to tell who really stalls.
-    let patience = relay.shared.timing.stalled * 2 + relay.shared.timing.tick * 2;
+    // Long enough to tell who really stalls: a whole period, after the one it began in.
+    let patience = relay.shared.timing.stalled * 3 + relay.shared.timing.tick * 2;
     loop {
         if !relay.shared.budget.is_over() {
             choked = None;
