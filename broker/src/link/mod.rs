@@ -157,6 +157,11 @@ impl Link {
         self.hot.load.load(Ordering::Relaxed)
     }
 
+    /// A stream is about to be opened: until it is, others picking an endpoint see it already.
+    pub(crate) fn anticipate(&self) {
+        self.hot.load.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Whether other endpoints are preferred.
     pub(crate) fn is_avoided(&self) -> bool {
         self.hot.is_avoided.load(Ordering::Relaxed)

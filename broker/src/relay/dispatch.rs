@@ -114,6 +114,7 @@ impl Dispatch {
         let rng = &mut self.rng;
         let picked = pick(endpoints, Asked::default(), &[], &mut |below| rng.u64(..below))?;
         self.requests[interaction(step.kind) as usize] += 1;
+        picked.link.anticipate();
         Some(picked.link.clone())
     }
 
