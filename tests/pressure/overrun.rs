@@ -159,3 +159,27 @@ async fn a_fragment_of_an_item_that_was_not_asked_for_waits_too() {
     client.expect_item(1, flags::NEXT, b"b").await;
     client.expect_nothing().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strict_credit_closes_who_overruns_and_nobody_else() {
+    let broker = Broker::with(|config| config.relay.strict_credit = true).await;
+    let (mut client, mut server) = broker.pair().await;
+    client.send(stream(1, 2, "test.Echo.list", b"")).await;
+    server.expect(FrameType::RequestStream).await;
+    // One read with several frames, so that they are relayed together.
+    server.send_all((0..10u8).map(|n| item(2, &[n]))).await;
+    let (code, text) = server.expect_end().await;
+    assert!(code == 0x101 && text.contains("credit"), "{code:#x} {text}");
+    // What is still queued of a stream goes with it.
+    let mut items = 0;
+    let ended = loop {
+        let frame = client.recv().await;
+        match frame.view().kind() {
+            FrameType::Payload => items += 1,
+            _ => break frame,
+        }
+    };
+    assert!(items <= 2, "{items}");
+    assert_eq!((ended.view().stream_id(), ended.view().error_code()), (1, 0x203));
+    client.expect_nothing().await;
+}

@@ -58,9 +58,12 @@ impl Dispatch {
         &self.link
     }
 
-    /// The app sent an item it had no credit for.
-    pub(super) fn overrun(&self) {
-        self.meters().overrun_items.increment(1);
+    /// The app sent so many items it had no credit for. Call it under no link's lock: it may close this link.
+    pub(super) fn overrun(&self, items: u64) {
+        if items == 0 {
+            return;
+        }
+        self.meters().overrun_items.increment(items);
         if self.relay.limits.strict_credit {
             let text = "this connection sent more items than it had credit for";
             self.relay.dismiss(&self.link, CloseReason::Credit, ErrorCode::CONNECTION_ERROR, text);

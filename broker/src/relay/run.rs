@@ -99,6 +99,7 @@ impl Run {
                 };
             }
         });
+        let (mut overruns, mut late) = (0, 0);
         for first in 0..items.len() {
             let to = match &items[first].stage {
                 Stage::Opening(to, _) | Stage::Forward(to, ..) => to.clone(),
@@ -123,8 +124,12 @@ impl Run {
                             if item.step.kind == FrameType::Cancel {
                                 dispatch.meters().cancels.increment(1);
                             }
-                            let delivered = state.deliver(*stream, *serial, item.step, &mut packet);
-                            effects.extend(relayed(delivered, dispatch));
+                            match state.deliver(*stream, *serial, item.step, &mut packet) {
+                                Delivered::Queued => {}
+                                Delivered::Overrun => overruns += 1,
+                                Delivered::Effect(effect) => effects.push(effect),
+                                Delivered::Dropped => late += 1,
+                            }
                             item.stage = Stage::Done;
                         }
                         _ => {}
@@ -132,6 +137,7 @@ impl Run {
                 }
             });
         }
+        dispatch.meters().frames_late.increment(late);
         let mut taken_back = Vec::new();
         if items.iter().any(|item| matches!(item.stage, Stage::Opened(..))) {
             link.with(touched, |state| {
@@ -161,6 +167,8 @@ impl Run {
         }
         self.items = items;
         self.items.clear();
+        // Last, and under no lock: it may close this link.
+        dispatch.overrun(overruns);
     }
 }
 
@@ -179,24 +187,17 @@ pub(super) fn relay(
             if step.kind == FrameType::Cancel {
                 dispatch.meters().cancels.increment(1);
             }
-            let delivered = leg.link.with(touched, |state| state.deliver(leg.stream, leg.serial, step, &mut packet));
-            relayed(delivered, dispatch).into_iter().for_each(|effect| touched.apply(effect));
+            match leg.link.with(touched, |state| state.deliver(leg.stream, leg.serial, step, &mut packet)) {
+                Delivered::Queued => {}
+                Delivered::Overrun => dispatch.overrun(1),
+                Delivered::Effect(effect) => touched.apply(effect),
+                Delivered::Dropped => dispatch.meters().frames_late.increment(1),
+            }
         }
         Departure::Effect(effect) => touched.apply(effect),
         Departure::Stays => {}
         Departure::Dropped => dispatch.meters().frames_late.increment(1),
     }
-}
-
-/// Counts what became of a frame; what follows from it for another link is given back.
-fn relayed(delivered: Delivered<Arc<Link>>, dispatch: &Dispatch) -> Option<Effect<Arc<Link>>> {
-    match delivered {
-        Delivered::Queued => {}
-        Delivered::Overrun => dispatch.overrun(),
-        Delivered::Effect(effect) => return Some(effect),
-        Delivered::Dropped => dispatch.meters().frames_late.increment(1),
-    }
-    None
 }
 
 fn place(stream: StreamId) -> (usize, u64) {
