@@ -3,7 +3,7 @@
 use super::driver::{self, Read};
 use super::setup::{self, Accepted, Refused};
 use super::{Relay, routine};
-use crate::link::{Link, Watch};
+use crate::link::{Link, Touched, Watch};
 use crate::metrics::{CloseReason, LinkKind, SetupRefusal};
 use rsocket::frame::LENGTH;
 use rsocket::transport::{Batch, TcpTransport, Transport, readable, writable};
@@ -78,6 +78,7 @@ async fn serve(relay: Arc<Relay>, transport: Arc<dyn Transport>, kind: LinkKind)
     let link = Link::new(relay.next_link(), kind, transport, relay.shared.clone(), watch);
     let (name, count) = (app.name.clone(), Arc::new(Read::default()));
     relay.links.lock().insert(link.id, link.clone());
+    let presence = Presence { relay: relay.clone(), link: link.clone() };
     relay.meters.links_accepted.increment(1);
     relay.meters.links_open.of(kind).increment(1.0);
     tracing::info!(link = link.id, peer, app = name, services = services.len(), "app connected");
@@ -91,12 +92,33 @@ async fn serve(relay: Arc<Relay>, transport: Arc<dyn Transport>, kind: LinkKind)
     let watching = routine::watch(link.clone(), count.clone());
     relay.watched.lock().insert(link.id, watching);
     let error = driver::read(relay.clone(), link.clone(), buffer, is_composite, count).await;
-    relay.watched.lock().remove(&link.id);
-    relay.registry.leave(&link);
-    relay.links.lock().remove(&link.id);
-    relay.meters.links_open.of(kind).decrement(1.0);
-    relay.meters.links_closed.of(link.closed_for().unwrap_or(CloseReason::Peer)).increment(1);
+    drop(presence);
     tracing::info!(link = link.id, app = name, reason = %error, "app disconnected");
+}
+
+/// A link in the tables: dropped, it is in none of them, also if its task panicked or was ended.
+struct Presence {
+    relay: Arc<Relay>,
+    link: Arc<Link>,
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        let Self { relay, link } = self;
+        relay.watched.lock().remove(&link.id);
+        relay.registry.leave(link);
+        relay.links.lock().remove(&link.id);
+        relay.meters.links_open.of(link.kind).decrement(1.0);
+        let reason = link.closed_for().unwrap_or(CloseReason::Internal);
+        relay.meters.links_closed.of(reason).increment(1);
+        if link.closed_for().is_none() {
+            // Its task is lost: the other sides of its streams must not wait.
+            link.transport().shutdown();
+            if tokio::runtime::Handle::try_current().is_ok() {
+                link.close(reason, None, &mut Touched::default());
+            }
+        }
+    }
 }
 
 /// Reads SETUP; `Err(None)` if the peer went away or is no RSocket client.

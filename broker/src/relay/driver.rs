@@ -104,7 +104,9 @@ impl Driver {
             if self.relay.shared.budget.is_choked() {
                 continue;
             }
-            for _ in 0..READS {
+            let mut reads = 0;
+            while reads < READS {
+                reads += 1;
                 match transport.try_read(self.buffer.space()) {
                     Ok(0) => return ConnectionError::ClosedByPeer,
                     Ok(n) => {
@@ -131,7 +133,9 @@ impl Driver {
                     break;
                 }
             }
-            tokio::task::yield_now().await;
+            if reads == READS {
+                tokio::task::yield_now().await;
+            }
         }
     }
 
