@@ -215,6 +215,16 @@ impl Link {
         result
     }
 
+    /// What was read left something to be written in the transport itself: whoever writes goes on with it.
+    pub(crate) fn flush_transport(self: &Arc<Self>, touched: &mut Touched) {
+        let mut inner = self.hot.inner.lock();
+        let is_new = !inner.state.is_closed && !std::mem::replace(&mut inner.is_claimed, true);
+        drop(inner);
+        if is_new {
+            touched.add(Claim::new(self.clone()));
+        }
+    }
+
     /// Publishes what balancing reads, and charges the budget while the socket is full.
     #[inline]
     fn settle(&self, inner: &mut Inner) {

@@ -14,7 +14,7 @@ use super::outbox::Writing;
 use super::state::{Effect, State};
 use crate::metrics::CloseReason;
 use rsocket::ErrorCode;
-use rsocket::transport::writable;
+use rsocket::transport::{writable, write_all};
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
@@ -123,7 +123,7 @@ fn next(link: &Link, writing: &mut Writing, n: usize, is_blocked: bool, effects:
         link.shared.meters.frames_out.increment(frames);
     }
     inner.state.outbox.take(writing, link.shared.batch);
-    let is_idle = writing.batch.is_empty();
+    let is_idle = writing.batch.is_empty() && !link.transport.has_unsent();
     inner.is_claimed = !is_idle;
     inner.is_blocked = is_blocked && !is_idle;
     inner.writing = writing.weight();
@@ -217,18 +217,8 @@ pub(super) fn say_farewell(claim: Claim, mut writing: Writing) {
     };
     writing.end_with(farewell.into_wire());
     tokio::spawn(async move {
-        let all = async {
-            while !writing.batch.is_empty() {
-                match link.transport.try_write(&mut writing.batch) {
-                    Ok(_) => {}
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => writable(&*link.transport).await?,
-                    Err(error) => return Err(error),
-                }
-            }
-            Ok(())
-        };
         // Whatever the peer did not take in time is lost with the connection.
-        let _ = tokio::time::timeout(FAREWELL, all).await;
+        let _ = tokio::time::timeout(FAREWELL, write_all(&*link.transport, &mut writing.batch)).await;
         link.transport.shutdown();
     });
 }

@@ -6,7 +6,7 @@ use super::{Relay, routine};
 use crate::link::{Link, Touched, Watch};
 use crate::metrics::{CloseReason, LinkKind, SetupRefusal};
 use rsocket::frame::LENGTH;
-use rsocket::transport::{Batch, TcpTransport, Transport, readable, writable};
+use rsocket::transport::{Batch, TcpTransport, Transport, readable, write_all};
 use rsocket::{ErrorCode, FrameRef, FrameType, ReadBuffer};
 use std::future::Future;
 use std::io::ErrorKind;
@@ -149,7 +149,11 @@ async fn read_setup(
             };
         }
         readable(transport).await.map_err(|_| None)?;
-        match transport.try_read(buffer.space()) {
+        let read = transport.try_read(buffer.space());
+        if transport.has_unsent() {
+            write_all(transport, &mut Batch::default()).await.map_err(|_| None)?;
+        }
+        match read {
             Ok(0) => return Err(None),
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
@@ -183,17 +187,7 @@ fn fresh_uuid() -> String {
 async fn say(transport: &dyn Transport, refused: &Refused) {
     let mut batch = Batch::default();
     batch.push(refused.frame().into_wire());
-    let all = async {
-        while !batch.is_empty() {
-            match transport.try_write(&mut batch) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => writable(transport).await?,
-                Err(error) => return Err(error),
-                Ok(_) => {}
-            }
-        }
-        Ok(())
-    };
     // Whoever does not take one frame in a second does not get it.
-    let _ = tokio::time::timeout(Duration::from_secs(1), all).await;
+    let _ = tokio::time::timeout(Duration::from_secs(1), write_all(transport, &mut batch)).await;
     transport.shutdown();
 }

@@ -107,7 +107,11 @@ impl Driver {
             let mut reads = 0;
             while reads < READS {
                 reads += 1;
-                match transport.try_read(self.buffer.space()) {
+                let read = transport.try_read(self.buffer.space());
+                if transport.has_unsent() {
+                    self.link.flush_transport(&mut self.touched);
+                }
+                match read {
                     Ok(0) => return ConnectionError::ClosedByPeer,
                     Ok(n) => {
                         self.count.received.fetch_add(n as u64, Ordering::Relaxed);
@@ -133,6 +137,7 @@ impl Driver {
                     break;
                 }
             }
+            self.touched.flush();
             if reads == READS {
                 tokio::task::yield_now().await;
             }
@@ -141,8 +146,9 @@ impl Driver {
 
     /// Tells the clock and the budget what is unfinished.
     fn report(&self) {
-        self.count.is_unfinished.store(!self.buffer.is_empty(), Ordering::Relaxed);
-        self.link.set_pending(self.buffer.capacity() + self.gathering.bytes());
+        let held = self.link.transport().held();
+        self.count.is_unfinished.store(!self.buffer.is_empty() || held > 0, Ordering::Relaxed);
+        self.link.set_pending(self.buffer.capacity() + held + self.gathering.bytes());
     }
 
     fn handle(&mut self) -> Result<(), ConnectionError> {

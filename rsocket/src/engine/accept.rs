@@ -6,7 +6,7 @@ use crate::codec::ReadBuffer;
 use crate::error::{ConnectionError, ErrorCode, FrameError, StreamError};
 use crate::frame::{Frame, FrameRef, FrameType, LENGTH, MAX_FRAME};
 use crate::keepalive::Timing;
-use crate::transport::{Batch, Transport, readable, writable};
+use crate::transport::{Batch, Transport, readable, write_all};
 use bytes::Bytes;
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -141,18 +141,8 @@ fn check_setup(wire: &[u8]) -> Result<AcceptedSetup, StreamError> {
 async fn refuse(transport: &dyn Transport, error: StreamError) -> ConnectionError {
     let mut batch = Batch::default();
     batch.push(Frame::error(0, error.code, &error.message).into_wire());
-    let written = timeout(LINGER, async {
-        while !batch.is_empty() {
-            match transport.try_write(&mut batch) {
-                Ok(_) => {}
-                Err(full) if full.kind() == ErrorKind::WouldBlock => writable(transport).await?,
-                Err(gone) => return Err(gone),
-            }
-        }
-        Ok(())
-    });
     // The client is refused whether or not it hears of it.
-    let _told = written.await;
+    let _told = timeout(LINGER, write_all(transport, &mut batch)).await;
     transport.shutdown();
     ConnectionError::Refused { code: error.code, message: error.message }
 }

@@ -33,8 +33,19 @@ pub trait Transport: Send + Sync + 'static {
     /// Writes from the front of the batch and removes what was taken; returns the number of bytes taken.
     ///
     /// # Errors
-    /// `WouldBlock` if nothing can be taken now; anything else ends the connection.
+    /// `WouldBlock` if nothing can be taken now, or nothing more of what is unsent; anything else ends the connection.
     fn try_write(&self, batch: &mut Batch) -> io::Result<usize>;
+
+    /// Bytes were taken from a batch, or are the transport's own (a PONG, a TLS alert), and the socket has not taken them:
+    /// whoever writes goes on with `try_write`, an empty batch will do. Reading may bring this about.
+    fn has_unsent(&self) -> bool {
+        false
+    }
+
+    /// Bytes that were read and cannot be handed out yet, because what they belong to is not complete.
+    fn held(&self) -> usize {
+        0
+    }
 
     /// Ends both directions; the peer sees the end of the stream, a waiting reader of this side wakes.
     fn shutdown(&self);
@@ -57,6 +68,21 @@ pub async fn readable(transport: &dyn Transport) -> io::Result<()> {
 /// If the transport is gone.
 pub async fn writable(transport: &dyn Transport) -> io::Result<()> {
     poll_fn(|cx| transport.poll_writable(cx)).await
+}
+
+/// Writes all of a batch, and what the transport itself has to say.
+///
+/// # Errors
+/// If the transport is gone.
+pub async fn write_all(transport: &dyn Transport, batch: &mut Batch) -> io::Result<()> {
+    while !batch.is_empty() || transport.has_unsent() {
+        match transport.try_write(batch) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => writable(transport).await?,
+            Err(error) => return Err(error),
+            Ok(_) => {}
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
