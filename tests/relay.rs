@@ -22,6 +22,8 @@ mod gathering;
 mod instances;
 #[path = "relay/keepalive.rs"]
 mod keepalive;
+#[path = "relay/reframing.rs"]
+mod reframing;
 #[path = "relay/routing.rs"]
 mod routing;
 #[path = "relay/setup.rs"]

@@ -198,6 +198,9 @@ fn relay(config: &Config, meters: Arc<Meters>, routes: Arc<Routes>) -> Arc<Relay
         refusals: relay.max_streams_requester,
         strict_credit: relay.strict_credit,
         strict_setup: relay.strict_setup,
+        grant: link::Grant { requests: relay.lease_requests, ttl: relay.lease_ttl },
+        control: (relay.control_rate, relay.control_burst),
+        events: registration.events_per_second,
     };
     let budget = Budget::new(relay.budget_bytes());
     let shared = Shared { bounds: Arc::new(bounds), budget, meters, batch: relay.batch, timing };

@@ -62,6 +62,14 @@ impl Broker {
         lines.map(|line| line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok()).expect("a number")).sum()
     }
 
+    /// A metric with this label value.
+    pub(crate) fn labelled(&self, name: &str, value: &str) -> f64 {
+        let text = self.meters.render();
+        let lines = text.lines().filter(|line| line.starts_with(&format!("{name}{{")));
+        let line = lines.filter(|line| line.contains(&format!("=\"{value}\""))).last().expect("such a label");
+        line.rsplit(' ').next().and_then(|value| value.parse().ok()).expect("a number")
+    }
+
     /// Waits until a metric, which tells nobody that it changes, is so large.
     pub(crate) async fn until(&self, name: &str, at_least: f64) {
         let deadline = Instant::now() + SOON;

@@ -104,6 +104,7 @@ pub(crate) struct Setup {
     keepalive: Duration,
     lifetime: Duration,
     metadata_mime: &'static str,
+    data_mime: &'static str,
 }
 
 impl Setup {
@@ -121,6 +122,7 @@ impl Setup {
             keepalive: Duration::from_secs(20),
             lifetime: Duration::from_secs(90),
             metadata_mime: COMPOSITE,
+            data_mime: "application/json",
         }
     }
 
@@ -153,6 +155,10 @@ impl Setup {
         Self { metadata_mime, ..self }
     }
 
+    pub(crate) fn data_mime(self, data_mime: &'static str) -> Self {
+        Self { data_mime, ..self }
+    }
+
     pub(crate) fn frame(&self) -> Frame {
         let mut entries = CompositeBuilder::new();
         if let Some(app) = &self.app {
@@ -171,7 +177,7 @@ impl Setup {
             keepalive: self.keepalive,
             lifetime: self.lifetime,
             metadata_mime: self.metadata_mime,
-            data_mime: "application/json",
+            data_mime: self.data_mime,
             metadata: Some(metadata),
             data: b"",
         })

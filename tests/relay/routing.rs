@@ -126,7 +126,7 @@ async fn a_routing_entry_counts_by_id_or_by_name_and_a_malformed_tail_is_no_matt
     let name = b"message/x.rsocket.routing.v0";
     let mut by_name = vec![name.len() as u8 - 1];
     by_name.extend_from_slice(name);
-    by_name.extend_from_slice(b"\0\0\x0f\x0etest.Echo.call");
+    by_name.extend_from_slice(b"\0\0\x0f\x0etest.Echo.call\xfa\0\0\x01\x85");
     let mut with_tail = route("test.Echo.call");
     with_tail.extend_from_slice(&[0x20, 1, 2, 3]);
     for metadata in [by_name, with_tail] {
@@ -138,6 +138,71 @@ async fn a_routing_entry_counts_by_id_or_by_name_and_a_malformed_tail_is_no_matt
     }
     let unknown = CompositeBuilder::new().entry(Mime::named("message/x.other"), b"\x0etest.Echo.call").finish();
     assert!(refusal(&mut client, Some(&unknown)).await.1.starts_with("RST-600404"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn binary_routing_goes_where_its_text_says() {
+    let broker = Broker::start().await;
+    let (mut client, mut server) = broker.pair().await;
+    // Ids of another service and method, no flags.
+    let binary = [&[0xD9, 0xEE, 0x76, 0x5B, 0x5D, 0x69, 0x9A, 0xF6, 0, 0, 0, 0][..], b"test.Echo.call"].concat();
+    let origin = b"tcp://10.0.0.5:0?appName=x&uuid=y";
+    let entries = CompositeBuilder::new().entry(mime::BINARY_ROUTING, &binary).entry(mime::ORIGIN, origin);
+    let mut metadata = entries.message_mime(mime::HESSIAN).finish().to_vec();
+    // What the starters' Zipkin proxy appends: no entry, but bytes.
+    metadata.extend_from_slice(&[0xA0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    client.send(call_with(1, Some(&metadata), b"")).await;
+    let request = server.expect(FrameType::RequestResponse).await;
+    assert_eq!(request.view().metadata(), Some(&metadata[..]), "passed on as it came");
+    server.send(last(request.view().stream_id(), b"")).await;
+    client.expect_item(1, flags::NEXT | flags::COMPLETE, b"").await;
+    let short = CompositeBuilder::new().entry(mime::BINARY_ROUTING, &binary[..11]).finish();
+    assert!(refusal(&mut client, Some(&short)).await.1.starts_with("RST-600404"));
+}
+
+/// The one of these that gets the call with these tags; it answers.
+async fn place(client: &mut Peer, servers: &mut [Peer], of_route: &[&str]) -> usize {
+    client.send(call_with(1, Some(&tags(of_route)), b"")).await;
+    let waits = servers.iter_mut().map(|server| Box::pin(server.expect(FrameType::RequestResponse)));
+    let (request, at, waits) = futures::future::select_all(waits).await;
+    drop(waits);
+    servers[at].send(last(request.view().stream_id(), b"")).await;
+    client.expect_item(1, flags::NEXT | flags::COMPLETE, b"").await;
+    at
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sticky_calls_of_an_app_and_calls_of_one_key_stay_with_one_instance() {
+    let broker = Broker::start().await;
+    let mut servers = Vec::new();
+    for name in ["a", "b", "c", "d"] {
+        servers.push(broker.join(Setup::app(name).service("test.Echo")).await);
+    }
+    let mut seen = std::collections::HashSet::new();
+    for app in ["one", "two", "three", "four", "five", "six", "seven", "eight"] {
+        let mut client = broker.join(Setup::app(app)).await;
+        let at = place(&mut client, &mut servers, &["test.Echo.call", "sticky=1"]).await;
+        for tags in [&["test.Echo.call", "STICKY=1"][..], &["test.Echo.call?sticky=1&"]] {
+            assert_eq!(place(&mut client, &mut servers, tags).await, at, "{app}");
+        }
+        let mut again = broker.join(Setup::app(app)).await;
+        assert_eq!(
+            place(&mut again, &mut servers, &["test.Echo.call", "sticky=1"]).await,
+            at,
+            "{app} after a reconnect"
+        );
+        seen.insert(at);
+    }
+    assert!(seen.len() > 1, "apps are spread");
+    let (mut one, mut two) = (broker.client().await, broker.client().await);
+    let mut seen = std::collections::HashSet::new();
+    for nth in 0..16 {
+        let key = format!("key=c{nth}");
+        let at = place(&mut one, &mut servers, &["test.Echo.call", &key]).await;
+        assert_eq!(place(&mut two, &mut servers, &["test.Echo.call", &key]).await, at, "whoever asks");
+        seen.insert(at);
+    }
+    assert!(seen.len() > 1, "keys are spread");
 }
 
 #[tokio::test(flavor = "multi_thread")]

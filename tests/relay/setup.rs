@@ -34,7 +34,7 @@ async fn another_version_is_unsupported() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn resumption_and_leases_are_refused_by_name() {
+async fn resumption_is_refused_by_name() {
     let broker = Broker::start().await;
     let resume = patched(|frame| {
         frame[5] |= flags::RESUME as u8;
@@ -42,8 +42,6 @@ async fn resumption_and_leases_are_refused_by_name() {
     });
     let (code, text) = refused(&broker, &resume).await;
     assert!(code == 3 && text.contains("resum"), "{code:#x} {text}");
-    let (code, text) = refused(&broker, &patched(|frame| frame[5] |= flags::LEASE as u8)).await;
-    assert!(code == 2 && text.contains("lease"), "{code:#x} {text}");
     let first = [&[0, 0, 0, 0, 0x0D << 2, 0, 0, 1, 0, 0, 0, 2, 9, 9][..], &[0; 16]].concat();
     let (code, text) = refused(&broker, &framed(&first)).await;
     assert!(code == 4 && text.contains("SETUP"), "{code:#x} {text}");

@@ -200,6 +200,15 @@ pub struct Relay {
     pub strict_credit: bool,
     /// Refuses a SETUP without app metadata.
     pub strict_setup: bool,
+    /// Requests an app that asks for leases may send within one.
+    pub lease_requests: u32,
+    /// How long a lease holds; it is renewed after two thirds of that.
+    #[serde(with = "duration")]
+    pub lease_ttl: Duration,
+    /// KEEPALIVE and METADATA_PUSH frames a second that are taken; a link that sends more is closed.
+    pub control_rate: u32,
+    /// So many of them may come at once.
+    pub control_burst: u32,
 }
 
 impl Relay {
@@ -237,6 +246,10 @@ impl Default for Relay {
             request_fragments_max: 64 * MIB,
             strict_credit: false,
             strict_setup: false,
+            lease_requests: 0x7FFF_FFFF,
+            lease_ttl: Duration::from_secs(30),
+            control_rate: 100,
+            control_burst: 1000,
         }
     }
 }
@@ -278,11 +291,13 @@ pub struct Registration {
     pub max_services: usize,
     /// Beyond, the oldest link of the instance is drained and closed.
     pub max_links_per_instance: usize,
+    /// Events of one link that are read; twice as many may come at once.
+    pub events_per_second: u32,
 }
 
 impl Default for Registration {
     fn default() -> Self {
-        Self { max_services: 1024, max_links_per_instance: 8 }
+        Self { max_services: 1024, max_links_per_instance: 8, events_per_second: 20 }
     }
 }
 

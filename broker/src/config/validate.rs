@@ -116,6 +116,10 @@ impl Checks {
         ] {
             self.ordered(larger, bytes, smaller, at_least);
         }
+        if relay.lease_requests > 0x7FFF_FFFF {
+            let why = format!("`relay.lease_requests` is {}, more than LEASE can say", relay.lease_requests);
+            self.fail(&["relay.lease_requests"], why, "use at most 2147483647");
+        }
         if relay.refuse_small_marks < relay.refuse_large_marks {
             let why = "`relay.refuse_small_marks` is less than `relay.refuse_large_marks`";
             self.fail(&["relay.refuse_small_marks", "relay.refuse_large_marks"], why, "refuse large requests first");
@@ -138,6 +142,7 @@ impl Checks {
             ("relay.gathering_timeout", relay.gathering_timeout),
             ("relay.stalled_after", relay.stalled_after),
             ("relay.progress_window", relay.progress_window),
+            ("relay.lease_ttl", relay.lease_ttl),
             ("keepalive.interval", keepalive.interval),
             ("keepalive.busy_interval", keepalive.busy_interval),
             ("keepalive.suspect_after", keepalive.suspect_after),

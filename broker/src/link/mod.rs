@@ -10,6 +10,8 @@
 
 mod budget;
 mod cancelling;
+mod dialect;
+mod lease;
 mod opening;
 mod outbox;
 mod packet;
@@ -24,6 +26,8 @@ mod window;
 mod writer;
 
 pub(crate) use budget::{Budget, Load, links_to_close, streams_to_end};
+pub(crate) use dialect::{Dialect, Form};
+pub(crate) use lease::Grant;
 pub(crate) use opening::{Begin, Opened, Opening, Refusal};
 pub(crate) use packet::{Packet, Step};
 pub(crate) use state::{Bounds, Delivered, Departure, Effect, State};
@@ -32,6 +36,7 @@ pub(crate) use window::Limits;
 pub(crate) use writer::Touched;
 
 use crate::metrics::{CloseReason, LinkKind, Meters};
+use lease::Lease;
 use outbox::Writing;
 use parking_lot::Mutex;
 use rsocket::frame::StreamId;
@@ -39,7 +44,7 @@ use rsocket::transport::Transport;
 use rsocket::{ErrorCode, Frame};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use writer::Claim;
 
 /// What all links share.
@@ -60,6 +65,10 @@ pub(crate) struct Link {
     pub id: u64,
     pub kind: LinkKind,
     pub peer: String,
+    /// How its app writes metadata.
+    pub dialect: Dialect,
+    /// LEASE was agreed on: what its app may send.
+    grant: Option<Grant>,
     closed_for: OnceLock<CloseReason>,
     retires: OnceLock<Instant>,
     transport: Arc<dyn Transport>,
@@ -78,6 +87,15 @@ struct Hot {
     is_avoided: AtomicBool,
     /// Bytes of an unfinished frame and of requests whose metadata is being gathered.
     pending: AtomicUsize,
+}
+
+/// What SETUP agreed on.
+#[derive(Debug)]
+pub(crate) struct Terms {
+    pub kind: LinkKind,
+    pub dialect: Dialect,
+    pub grant: Option<Grant>,
+    pub watch: Watch,
 }
 
 /// Figures of one link, for whoever looks at the broker.
@@ -101,6 +119,8 @@ struct Inner {
     charged: usize,
     /// What the claim holder writes before it shuts the socket down.
     farewell: Option<Frame>,
+    /// When the app's own lease was last renewed.
+    renewed: Option<Instant>,
     watch: Watch,
 }
 
@@ -111,22 +131,20 @@ impl std::fmt::Debug for Link {
 }
 
 impl Link {
-    pub(crate) fn new(
-        id: u64,
-        kind: LinkKind,
-        transport: Arc<dyn Transport>,
-        shared: Arc<Shared>,
-        watch: Watch,
-    ) -> Arc<Self> {
+    pub(crate) fn new(id: u64, terms: Terms, transport: Arc<dyn Transport>, shared: Arc<Shared>) -> Arc<Self> {
+        let Terms { kind, dialect, grant, watch } = terms;
         let bounds = match kind {
             LinkKind::App => shared.bounds.clone(),
             LinkKind::Memory => Arc::new(shared.bounds.unbounded()),
         };
-        let state = State::new(id, bounds);
+        let mut state = State::new(id, bounds);
+        state.lease = grant.map(|_| Lease::default());
         Arc::new(Self {
             id,
             kind,
             peer: transport.peer(),
+            dialect,
+            grant,
             closed_for: OnceLock::new(),
             retires: OnceLock::new(),
             transport,
@@ -139,6 +157,7 @@ impl Link {
                     writing: 0,
                     charged: 0,
                     farewell: None,
+                    renewed: None,
                     watch,
                 }),
                 load: AtomicU32::new(0),
@@ -215,6 +234,44 @@ impl Link {
         result
     }
 
+    /// As [`Self::with`], to open streams towards the app: what its lease allows is looked at first.
+    #[inline]
+    pub(crate) fn with_lease<R>(
+        self: &Arc<Self>,
+        touched: &mut Touched,
+        change: impl FnOnce(&mut State<Arc<Self>>) -> R,
+    ) -> R {
+        if self.grant.is_none() {
+            return self.with(touched, change);
+        }
+        let now = Instant::now();
+        let result = self.with(touched, |state| {
+            state.lease.iter_mut().for_each(|lease| lease.look(now));
+            change(state)
+        });
+        self.charge(&mut self.hot.inner.lock());
+        result
+    }
+
+    /// Sends the first LEASE, if it was agreed on.
+    pub(crate) fn begin_lease(self: &Arc<Self>, touched: &mut Touched) {
+        let Some(grant) = self.grant else { return };
+        let mut inner = self.hot.inner.lock();
+        inner.renewed = Some(Instant::now());
+        self.charge(&mut inner);
+        drop(inner);
+        self.with(touched, |state| state.renew(grant));
+    }
+
+    /// LEASE came from the app; ignored if it was not agreed on.
+    pub(crate) fn lease(&self, ttl: Duration, requests: u32) {
+        let mut inner = self.hot.inner.lock();
+        if let Some(lease) = &mut inner.state.lease {
+            lease.renew(Instant::now(), ttl, requests);
+            self.charge(&mut inner);
+        }
+    }
+
     /// What was read left something to be written in the transport itself: whoever writes goes on with it.
     pub(crate) fn flush_transport(self: &Arc<Self>, touched: &mut Touched) {
         let mut inner = self.hot.inner.lock();
@@ -246,7 +303,8 @@ impl Link {
             || inner.state.is_over_mark()
             || inner.watch.is_suspect()
             || inner.state.is_stalled
-            || inner.state.is_draining;
+            || inner.state.is_draining
+            || inner.state.lease.is_some_and(Lease::is_out);
         self.hot.is_avoided.store(is_avoided, Ordering::Relaxed);
     }
 
@@ -267,6 +325,13 @@ impl Link {
         if health == Health::Probe && !inner.state.is_closed {
             inner.watch.probed(now);
             inner.state.outbox.push_control(Frame::keepalive(true, &[]).into_wire());
+        }
+        if let Some(grant) = self.grant.filter(|_| !inner.state.is_closed) {
+            if inner.renewed.is_none_or(|at| now.saturating_duration_since(at) >= grant.renewal()) {
+                inner.renewed = Some(now);
+                inner.state.renew(grant);
+            }
+            inner.state.lease.iter_mut().for_each(|lease| lease.look(now));
         }
         let lingering = inner.state.lingering();
         if inner.watch.should_probe_cancelled(now, lingering) {

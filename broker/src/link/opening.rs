@@ -21,6 +21,8 @@ pub(crate) enum Refusal {
     Busy,
     /// Too many streams are open.
     Streams,
+    /// Its lease allows no more requests.
+    Lease,
 }
 
 /// What a request asks of the two tables.
@@ -67,6 +69,10 @@ impl<L: Clone> State<L> {
         if self.requests() >= self.bounds.streams.0 {
             return Begin::Refused(Refusal::Streams);
         }
+        if self.granted == Some(0) {
+            return Begin::Refused(Refusal::Lease);
+        }
+        self.granted.iter_mut().for_each(|left| *left -= 1);
         let serial = self.streams.draw_serial();
         if !step.is_single() {
             let window = step.is_windowed().then(|| Box::new(Window::new(step.n.into())));
@@ -97,6 +103,8 @@ impl<L: Clone> State<L> {
             return Err(Refusal::Busy);
         } else if self.streams.count(Role::Responder) >= self.bounds.streams.1 {
             return Err(Refusal::Streams);
+        } else if self.lease.as_mut().is_some_and(|lease| !lease.spend()) {
+            return Err(Refusal::Lease);
         }
         let stream = self.streams.draw_id();
         let mut passed = 0;

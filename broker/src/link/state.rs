@@ -9,6 +9,7 @@
 //!  cancel (B) -> linger (A) -> release (A)        a cancelled stream counts until its responder has stopped (cancelling.rs)
 //! ```
 
+use super::lease::{Grant, Lease};
 use super::outbox::{Mark, Outbox, Record, Writing};
 use super::packet::{Packet, Step};
 use super::streams::{Entry, Leg, Serial, Streams};
@@ -87,6 +88,10 @@ pub(crate) struct State<L> {
     pub is_draining: bool,
     /// Frames wait and the socket has taken nothing for long.
     pub is_stalled: bool,
+    /// What this app lets the broker send it, if it said that it would.
+    pub lease: Option<Lease>,
+    /// Requests this app may send until its own lease is renewed, if it asked for leases.
+    pub(super) granted: Option<u32>,
     pub(super) bounds: Arc<Bounds>,
     pub(super) windowed: usize,
     pub(super) parked: usize,
@@ -107,6 +112,8 @@ impl<L: Clone> State<L> {
             is_closed: false,
             is_draining: false,
             is_stalled: false,
+            lease: None,
+            granted: None,
             bounds,
             windowed: 0,
             parked: 0,
@@ -135,6 +142,12 @@ impl<L: Clone> State<L> {
     /// Bytes held until this app asks for them.
     pub(crate) fn parked(&self) -> usize {
         self.parked
+    }
+
+    /// Tells this app how many requests it may send.
+    pub(crate) fn renew(&mut self, grant: Grant) {
+        self.granted = Some(grant.requests);
+        self.outbox.push_control(Frame::lease(grant.ttl, grant.requests).into_wire());
     }
 
     pub(super) fn share(&self) -> usize {

@@ -1,6 +1,6 @@
 //! Links for the tests of other folders.
 
-use super::{Bounds, Budget, Limits, Link, LinkKind, Shared, Timing, Watch};
+use super::{Bounds, Budget, Dialect, Limits, Link, LinkKind, Shared, Terms, Timing, Watch};
 use crate::metrics::{Meters, recorder};
 use rsocket::transport::memory_pair;
 use std::sync::Arc;
@@ -36,10 +36,16 @@ pub(crate) fn shared() -> Arc<Shared> {
     Arc::new(Shared { bounds: Arc::new(BOUNDS), budget: Budget::new(512 << 20), meters, batch: 256 << 10, timing })
 }
 
+/// An app without leases.
+pub(crate) fn terms(watch: Watch) -> Terms {
+    let dialect = Dialect::new(b"message/x.rsocket.composite-metadata.v0", b"application/json");
+    Terms { kind: LinkKind::App, dialect, grant: None, watch }
+}
+
 /// A link whose peer is not there.
 pub(crate) fn link(id: u64) -> Arc<Link> {
     let watch = Watch::new(Instant::now(), Duration::from_secs(20), Duration::from_secs(90));
-    Link::new(id, LinkKind::App, Arc::new(memory_pair("test").0), shared(), watch)
+    Link::new(id, terms(watch), Arc::new(memory_pair("test").0), shared())
 }
 
 impl Link {

@@ -59,6 +59,8 @@ label! {
         Credit = "credit",
         /// Its instance has newer links, as many as it may have.
         Replaced = "replaced",
+        /// It sent KEEPALIVE or METADATA_PUSH without end.
+        Flood = "flood",
         /// The broker drained.
         Drain = "drain",
         /// The broker failed.
@@ -107,5 +109,20 @@ label! {
         Invalid = "invalid",
         /// Its deadline had passed.
         Deadline = "deadline",
+    }
+}
+
+label! {
+    /// What became of an event that an app pushed.
+    EventOutcome = "outcome" {
+        Taken = "taken",
+        /// Of a type that means nothing here.
+        Ignored = "ignored",
+        /// Not readable.
+        Malformed = "malformed",
+        /// About another app, or from one that did not name itself.
+        Foreign = "foreign",
+        /// Too long, or one too many.
+        Limited = "limited",
     }
 }

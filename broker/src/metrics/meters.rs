@@ -1,7 +1,7 @@
 //! The handles of everything the relay counts.
 
 use super::families::{Counters, Gauges, Registry};
-use super::labels::{CloseReason, Interaction, LinkKind, RequestRefusal, SetupRefusal};
+use super::labels::{CloseReason, EventOutcome, Interaction, LinkKind, RequestRefusal, SetupRefusal};
 use super::process::Process;
 use ::metrics::{Counter, Gauge};
 use metrics_exporter_prometheus::{PrometheusHandle, PrometheusRecorder};
@@ -23,6 +23,7 @@ pub struct Meters {
     pub requests_refused: Counters<RequestRefusal>,
     pub fire_and_forget_dropped: Counter,
     pub cancels: Counter,
+    pub events: Counters<EventOutcome>,
     pub streams_open: Gauge,
 
     pub frames_in: Counter,
@@ -65,6 +66,7 @@ impl Meters {
             fire_and_forget_dropped: at
                 .counter("towline_fire_and_forget_dropped_total", "Fire-and-forget requests dropped for want of room."),
             cancels: at.counter("towline_cancels_total", "CANCEL frames read from requesters."),
+            events: at.counters("towline_events_total", "Events that apps sent by METADATA_PUSH, by outcome."),
             streams_open: at.gauge("towline_streams_open", "Relayed streams open now."),
 
             frames_in: at.counter("towline_received_frames_total", "Frames read from links."),

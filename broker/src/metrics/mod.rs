@@ -16,7 +16,7 @@ mod process;
 mod tests;
 
 pub use families::{Counters, Gauges, Label};
-pub use labels::{CloseReason, Interaction, LinkKind, RequestRefusal, SetupRefusal};
+pub use labels::{CloseReason, EventOutcome, Interaction, LinkKind, RequestRefusal, SetupRefusal};
 pub use meters::Meters;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};

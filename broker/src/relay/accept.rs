@@ -3,7 +3,7 @@
 use super::driver::{self, Read};
 use super::setup::{self, Accepted, Refused};
 use super::{Relay, routine};
-use crate::link::{Link, Touched, Watch};
+use crate::link::{Link, Terms, Touched, Watch};
 use crate::metrics::{CloseReason, LinkKind, SetupRefusal};
 use rsocket::frame::LENGTH;
 use rsocket::transport::{Batch, TcpTransport, Transport, readable, write_all};
@@ -73,25 +73,28 @@ async fn serve(relay: Arc<Relay>, transport: Arc<dyn Transport>, kind: LinkKind)
             return say(&*transport, &refused).await;
         }
     };
-    let Accepted { app, services, keepalive, lifetime, is_composite } = accepted;
+    let Accepted { app, services, keepalive, lifetime, dialect, is_leased } = accepted;
     let watch = Watch::new(Instant::now(), keepalive, lifetime);
-    let link = Link::new(relay.next_link(), kind, transport, relay.shared.clone(), watch);
+    let grant = is_leased.then_some(relay.limits.grant);
+    let terms = Terms { kind, dialect, grant, watch };
+    let link = Link::new(relay.next_link(), terms, transport, relay.shared.clone());
     let (name, count) = (app.name.clone(), Arc::new(Read::default()));
     relay.links.lock().insert(link.id, link.clone());
     let presence = Presence { relay: relay.clone(), link: link.clone() };
     relay.meters.links_accepted.increment(1);
     relay.meters.links_open.of(kind).increment(1.0);
     tracing::info!(link = link.id, peer, app = name, services = services.len(), "app connected");
-    if let Some(oldest) = relay.registry.join(link.clone(), Arc::new(app)) {
+    let mut touched = Touched::default();
+    link.begin_lease(&mut touched);
+    touched.flush();
+    let app = Arc::new(app);
+    if let Some(oldest) = relay.registry.join(link.clone(), app.clone()) {
         oldest.retire(Instant::now() + RETIRE);
     }
-    let done = relay.registry.expose(&link, services, kind == LinkKind::Memory);
-    for (service, reason) in done.refused {
-        tracing::warn!(link = link.id, %service, %reason, "service refused");
-    }
+    super::log_refused(&link, relay.registry.expose(&link, services, kind == LinkKind::Memory));
     let watching = routine::watch(link.clone(), count.clone());
     relay.watched.lock().insert(link.id, watching);
-    let error = driver::read(relay.clone(), link.clone(), buffer, is_composite, count).await;
+    let error = driver::read(relay.clone(), link.clone(), buffer, app, count).await;
     drop(presence);
     tracing::info!(link = link.id, app = name, reason = %error, "app disconnected");
 }

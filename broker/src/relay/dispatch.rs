@@ -1,30 +1,19 @@
 //! The first frame of a stream: read its route, pick an endpoint, open the stream there.
 
-use super::Relay;
+use super::failure::Failure;
 use super::gathering::Held;
+use super::reframe::Framing;
 use super::route::Route;
-use crate::link::{Begin, Link, Opened, Opening, Packet, Refusal, Serial, Step, Touched};
-use crate::metrics::{CloseReason, Interaction, Meters, RequestRefusal};
-use crate::routing::{Asked, Endpoints, RouteKey, Table, pick};
+use super::{Relay, caller};
+use crate::link::{Begin, Form, Link, Opened, Opening, Packet, Refusal, Serial, Step, Touched};
+use crate::metrics::{CloseReason, Interaction, LinkKind, Meters};
+use crate::routing::{App, Asked, Endpoints, Table, hash, pick};
+use bytes::BytesMut;
 use rsocket::{ErrorCode, FrameType, StreamId};
 use std::sync::Arc;
 
 /// Endpoints tried before a request is given back.
 const TRIES: usize = 3;
-
-/// Why a request goes nowhere.
-#[derive(Debug)]
-struct Failure {
-    reason: RequestRefusal,
-    code: ErrorCode,
-    text: String,
-}
-
-impl Failure {
-    fn invalid(text: impl Into<String>) -> Self {
-        Self { reason: RequestRefusal::Invalid, code: ErrorCode::INVALID, text: text.into() }
-    }
-}
 
 fn interaction(kind: FrameType) -> Interaction {
     match kind {
@@ -39,15 +28,47 @@ fn interaction(kind: FrameType) -> Interaction {
 pub(super) struct Dispatch {
     relay: Arc<Relay>,
     link: Arc<Link>,
-    is_composite: bool,
+    /// The hash of the app's uuid, and what the broker's own services are told of it.
+    sticky: u64,
+    caller: BytesMut,
     rng: fastrand::Rng,
     /// Requests of this read, by interaction, not yet counted.
     requests: [u64; 4],
 }
 
+/// A request whose metadata is all here.
+struct Request<'r, 'p> {
+    stream: StreamId,
+    packet: &'r mut Packet<'p>,
+    /// The metadata, if it does not stand in the packet alone.
+    gathered: Option<&'r [u8]>,
+    /// Where in the packet's own metadata entries are added; `None` if that is in a later frame.
+    at: Option<usize>,
+}
+
+impl Request<'_, '_> {
+    fn route(&self, form: Form) -> Route<'_> {
+        Route::read(self.metadata().unwrap_or_default(), form)
+    }
+
+    fn metadata(&self) -> Option<&[u8]> {
+        self.gathered.or_else(|| self.packet.view().metadata())
+    }
+}
+
+/// Who serves what a request asks for.
+struct Found<'t> {
+    endpoints: &'t Endpoints,
+    /// Any of them will do.
+    is_plain: bool,
+    /// The request names the type of its data.
+    has_mime: bool,
+}
+
 impl Dispatch {
-    pub(super) fn new(relay: Arc<Relay>, link: Arc<Link>, is_composite: bool) -> Self {
-        Self { relay, link, is_composite, rng: fastrand::Rng::new(), requests: [0; 4] }
+    pub(super) fn new(relay: Arc<Relay>, link: Arc<Link>, app: &App) -> Self {
+        let caller = caller::entry(&link, app);
+        Self { relay, link, sticky: hash(&app.uuid), caller, rng: fastrand::Rng::new(), requests: [0; 4] }
     }
 
     pub(super) fn meters(&self) -> &Meters {
@@ -70,40 +91,40 @@ impl Dispatch {
         }
     }
 
-    /// The app tells something of itself.
-    pub(super) fn event(&self, metadata: &[u8]) {
-        super::events::receive(&self.relay, &self.link, metadata);
-    }
-
-    /// The app is about to close: no more calls to it.
-    pub(super) fn hide(&self) {
-        self.relay.registry.hide(&self.link);
-        self.link.set_draining(true);
-    }
-
-    /// A request whose metadata is here. `metadata` is given if it does not stand in the packet alone.
+    /// A request whose metadata is here. Returns the link it went to, unless that was all of it.
     pub(super) fn open(
         &mut self,
         stream: StreamId,
         step: Step,
-        mut packet: Packet<'_>,
-        metadata: Option<&[u8]>,
+        packet: &mut Packet<'_>,
         touched: &mut Touched,
-    ) -> bool {
-        self.requests[interaction(step.kind) as usize] += 1;
-        if stream.is_multiple_of(2) {
-            return self.fail(stream, step, Failure::invalid("a client opens streams with odd ids"), touched);
+    ) -> Option<Arc<Link>> {
+        let at = Some(self.well_formed(packet.view().metadata()));
+        self.enter(step, Request { stream, packet, gathered: None, at }, touched)
+    }
+
+    /// A request that was held until its metadata was complete; its first frame is taken out of `held`.
+    pub(super) fn open_held(&mut self, stream: StreamId, step: Step, held: &mut Held, touched: &mut Touched) -> bool {
+        let form = self.link.dialect.form;
+        let waited = held.since.elapsed().as_millis() as u32;
+        if let Some((left, at)) = Route::read(&held.metadata, form).deadline {
+            let left = left.saturating_sub(waited);
+            held.set_deadline(at, left);
+            held.metadata[at..at + 4].copy_from_slice(&left.to_be_bytes());
         }
-        let relay = self.relay.clone();
-        let table = relay.registry.routes().load();
-        let (endpoints, is_plain) = match self.endpoints(&table, metadata.or_else(|| packet.view().metadata())) {
-            Ok(found) => found,
-            Err(failure) => return self.fail(stream, step, failure, touched),
-        };
-        if step.is_windowed() && step.n == 0 {
-            return self.fail(stream, step, Failure::invalid("the initial n of a stream is at least 1"), touched);
+        let (nth, at) = held.locate(self.well_formed(Some(&held.metadata)));
+        let mut first = Packet::Large(held.frames.remove(0));
+        let at_first = (nth == 0).then_some(at);
+        let request = Request { stream, packet: &mut first, gathered: Some(&held.metadata), at: at_first };
+        let Some(to) = self.enter(step, request, touched) else { return false };
+        if let Some(nth) = nth.checked_sub(1) {
+            let has_mime = Route::read(&held.metadata, form).has_mime;
+            if let Ok(Some(framing)) = self.framing(&to, has_mime, held.metadata.len()) {
+                let packet = Packet::Large(std::mem::take(&mut held.frames[nth]));
+                held.frames[nth] = framing.apply(packet.view(), false, Some(at));
+            }
         }
-        self.enter(stream, step, endpoints, is_plain, &mut packet, metadata, touched)
+        true
     }
 
     /// The link a request goes to, if nothing about it needs more than one look; else `open` says what is wrong.
@@ -113,9 +134,12 @@ impl Dispatch {
         }
         let relay = &self.relay;
         let table = relay.registry.routes().load();
-        let (endpoints, true) = self.endpoints(&table, metadata).ok()? else { return None };
+        let found = self.find(&table, metadata).ok().filter(|found| found.is_plain && found.has_mime)?;
         let rng = &mut self.rng;
-        let picked = pick(endpoints, Asked::default(), &[], &mut |below| rng.u64(..below))?;
+        let picked = pick(found.endpoints, Asked::default(), &[], &mut |below| rng.u64(..below))?;
+        if picked.link.dialect.form != self.link.dialect.form || picked.link.kind == LinkKind::Memory {
+            return None;
+        }
         self.requests[interaction(step.kind) as usize] += 1;
         picked.link.anticipate();
         Some(picked.link.clone())
@@ -126,39 +150,23 @@ impl Dispatch {
         &mut self,
         stream: StreamId,
         opening: Opening,
-        mut packet: Packet<'_>,
+        packet: &mut Packet<'_>,
         by: u64,
         why: Refusal,
         touched: &mut Touched,
     ) {
         if by == self.link.id && opening.serial == Serial::NONE {
-            let failure = rejected(why, "this connection", self.link.retry_after());
-            self.fail(stream, opening.step, failure, touched);
-            return;
+            let failure = Failure::rejected(why, "this connection", self.link.retry_after());
+            return self.fail(stream, opening.step, failure, touched);
         }
         let relay = self.relay.clone();
         let busy = relay.link(by).map_or(0, |link| link.retry_after());
         let table = relay.registry.routes().load();
-        match self.endpoints(&table, packet.view().metadata()) {
-            Ok((endpoints, is_plain)) => {
-                self.place(
-                    stream,
-                    opening,
-                    endpoints,
-                    is_plain,
-                    &mut packet,
-                    None,
-                    vec![by],
-                    Some((why, busy)),
-                    touched,
-                );
-            }
-            Err(failure) => {
-                let is_open = self.link.with(touched, |state| state.abort(stream, opening.serial));
-                if is_open || opening.step.is_single() {
-                    self.fail(stream, opening.step, failure, touched);
-                }
-            }
+        let at = Some(self.well_formed(packet.view().metadata()));
+        let request = Request { stream, packet, gathered: None, at };
+        match self.find(&table, request.metadata()) {
+            Ok(found) => drop(self.place(request, opening, &found, vec![by], Some((why, busy)), touched)),
+            Err(failure) => self.give_up(stream, opening, failure, touched),
         }
     }
 
@@ -167,18 +175,6 @@ impl Dispatch {
         to.with(touched, |state| {
             state.finish(opened.stream, serial, ErrorCode::CANCELED, "the request was taken back")
         });
-    }
-
-    /// A request that was held until its metadata was complete; its first frame is taken out of `held`.
-    pub(super) fn open_held(&mut self, stream: StreamId, step: Step, held: &mut Held, touched: &mut Touched) -> bool {
-        let waited = held.since.elapsed().as_millis() as u32;
-        if let Some((left, at)) = Route::read(&held.metadata).deadline {
-            let left = left.saturating_sub(waited);
-            held.set_deadline(at, left);
-            held.metadata[at..at + 4].copy_from_slice(&left.to_be_bytes());
-        }
-        let first = held.frames.remove(0);
-        self.open(stream, step, Packet::Large(first), Some(&held.metadata), touched)
     }
 
     /// Counts the requests of one read.
@@ -207,85 +203,120 @@ impl Dispatch {
         }
     }
 
-    fn fail(&self, stream: StreamId, step: Step, failure: Failure, touched: &mut Touched) -> bool {
+    fn fail(&self, stream: StreamId, step: Step, failure: Failure, touched: &mut Touched) {
         self.meters().requests_refused.of(failure.reason).increment(1);
         if step.kind == FrameType::RequestFnf {
             self.meters().fire_and_forget_dropped.increment(1);
         } else {
             self.refuse(stream, failure.code, &failure.text, touched);
         }
-        false
     }
 
-    /// Who serves what the metadata asks for, and whether it asks for nothing more.
-    fn endpoints<'t>(&self, table: &'t Table, metadata: Option<&[u8]>) -> Result<(&'t Endpoints, bool), Failure> {
-        let no_route = |hint: &str| Failure::invalid(format!("RST-600404: No Routing metadata; {hint}"));
-        if !self.is_composite {
-            return Err(no_route("set the metadata MIME type of SETUP to message/x.rsocket.composite-metadata.v0"));
+    /// Nobody takes a request that has begun here.
+    fn give_up(&self, stream: StreamId, opening: Opening, failure: Failure, touched: &mut Touched) {
+        let is_open = self.link.with(touched, |state| state.abort(stream, opening.serial));
+        if is_open || opening.step.is_single() {
+            self.fail(stream, opening.step, failure, touched);
         }
-        let route = Route::read(metadata.unwrap_or_default());
-        let key = route.key.ok_or_else(|| no_route("send a 0x7E entry with one tag: service.method"))?;
+    }
+
+    /// Who serves what the metadata asks for.
+    fn find<'t>(&self, table: &'t Table, metadata: Option<&[u8]>) -> Result<Found<'t>, Failure> {
+        let form = self.link.dialect.form;
+        if form == Form::Other {
+            let hint = "set the metadata MIME type of SETUP to message/x.rsocket.composite-metadata.v0";
+            return Err(Failure::no_routing(hint));
+        }
+        let metadata = metadata.unwrap_or_default();
+        if metadata.len() > self.relay.limits.gathering.0 {
+            let (len, most) = (metadata.len(), self.relay.limits.gathering.0);
+            return Err(Failure::invalid(format!("the metadata has {len} bytes: {most} are allowed")));
+        }
+        let route = Route::read(metadata, form);
+        let key = route.key.ok_or_else(|| Failure::no_routing("send a 0x7E entry with one tag: service.method"))?;
+        if route.has_caller && self.link.kind == LinkKind::App {
+            return Err(Failure::invalid("message/x.towline.caller.v0 is the broker's to write"));
+        }
         if let Some((0, _)) = route.deadline {
-            let text = "deadline exceeded".into();
-            return Err(Failure { reason: RequestRefusal::Deadline, code: ErrorCode::CANCELED, text });
+            return Err(Failure::past_deadline());
         }
         let endpoints =
-            table.find(&key).or_else(|| table.find(&key.undivided())).ok_or_else(|| not_found(table, &key))?;
-        Ok((endpoints, key.endpoint.is_none() && route.labels.is_empty()))
+            table.find(&key).or_else(|| table.find(&key.undivided())).ok_or_else(|| Failure::not_found(table, &key))?;
+        let is_plain = key.is_plain() && route.labels.is_empty();
+        Ok(Found { endpoints, is_plain, has_mime: route.has_mime })
     }
 
     /// Opens the stream on both links: the requester's first, so that it can be answered at any moment.
-    #[allow(clippy::too_many_arguments, reason = "all of one request")]
-    fn enter(
-        &mut self,
-        stream: StreamId,
-        step: Step,
-        endpoints: &Endpoints,
-        is_plain: bool,
-        packet: &mut Packet<'_>,
-        metadata: Option<&[u8]>,
-        touched: &mut Touched,
-    ) -> bool {
-        let (serial, share, size) = match self.link.with(touched, |state| state.begin(stream, step)) {
-            Begin::Started { serial, share, size } => (serial, share, size),
-            Begin::Ignored => return false,
-            Begin::Refused(refusal) => {
-                return self.fail(stream, step, rejected(refusal, "this connection", self.link.retry_after()), touched);
+    fn enter(&mut self, step: Step, request: Request<'_, '_>, touched: &mut Touched) -> Option<Arc<Link>> {
+        self.requests[interaction(step.kind) as usize] += 1;
+        let stream = request.stream;
+        let relay = self.relay.clone();
+        let table = relay.registry.routes().load();
+        let found = if stream.is_multiple_of(2) {
+            Err(Failure::invalid("a client opens streams with odd ids"))
+        } else {
+            self.find(&table, request.metadata()).and_then(|found| match step.is_windowed() && step.n == 0 {
+                true => Err(Failure::invalid("the initial n of a stream is at least 1")),
+                false => Ok(found),
+            })
+        };
+        let found = match found {
+            Ok(found) => found,
+            Err(failure) => {
+                self.fail(stream, step, failure, touched);
+                return None;
             }
         };
-        let opening = Opening { step, serial, share, size };
-        self.place(stream, opening, endpoints, is_plain, packet, metadata, Vec::new(), None, touched)
+        match self.link.with(touched, |state| state.begin(stream, step)) {
+            Begin::Started { serial, share, size } => {
+                self.place(request, Opening { step, serial, share, size }, &found, Vec::new(), None, touched)
+            }
+            Begin::Ignored => None,
+            Begin::Refused(refusal) => {
+                let failure = Failure::rejected(refusal, "this connection", self.link.retry_after());
+                self.fail(stream, step, failure, touched);
+                None
+            }
+        }
     }
 
     /// Tries endpoints until one takes the request.
-    #[allow(clippy::too_many_arguments, reason = "all of one request")]
     fn place(
         &mut self,
-        stream: StreamId,
+        request: Request<'_, '_>,
         opening: Opening,
-        endpoints: &Endpoints,
-        is_plain: bool,
-        packet: &mut Packet<'_>,
-        metadata: Option<&[u8]>,
+        found: &Found<'_>,
         mut tried: Vec<u64>,
         mut refusal: Option<(Refusal, u64)>,
         touched: &mut Touched,
-    ) -> bool {
+    ) -> Option<Arc<Link>> {
         let Opening { step, serial, .. } = opening;
+        let stream = request.stream;
         while tried.len() < TRIES {
-            let Some(link) = self.pick(endpoints, is_plain, packet, metadata, &tried) else { break };
-            match link.with(touched, |state| state.open((self.link.clone(), stream), opening, packet)) {
+            let Some(link) = self.pick(found, &request, &tried).cloned() else { break };
+            let framing = match self.framing(&link, found.has_mime, request.metadata().map_or(0, <[u8]>::len)) {
+                Ok(framing) => framing,
+                Err(failure) => {
+                    self.give_up(stream, opening, failure, touched);
+                    return None;
+                }
+            };
+            let mut reframed =
+                framing.map(|framing| Packet::Large(framing.apply(request.packet.view(), true, request.at)));
+            let from = (self.link.clone(), stream);
+            let packet = reframed.as_mut().unwrap_or(&mut *request.packet);
+            match link.with_lease(touched, |state| state.open(from, opening, packet)) {
                 Ok(opened) => {
                     if !step.is_single() {
                         match self.link.with(touched, |state| state.fill(stream, serial, link.clone(), opened)) {
                             Ok(effect) => effect.into_iter().for_each(|effect| touched.apply(effect)),
                             Err(()) => {
-                                self.take_back(link, serial, opened, touched);
-                                return false;
+                                self.take_back(&link, serial, opened, touched);
+                                return None;
                             }
                         }
                     }
-                    return true;
+                    return Some(link);
                 }
                 Err(why) => {
                     tried.push(link.id);
@@ -293,79 +324,60 @@ impl Dispatch {
                 }
             }
         }
-        let is_open = self.link.with(touched, |state| state.abort(stream, serial));
-        if !is_open && !step.is_single() {
-            return false;
-        }
-        let key =
-            Route::read(metadata.or_else(|| packet.view().metadata()).unwrap_or_default()).key.unwrap_or_default();
+        let key = request.route(self.link.dialect.form).key.unwrap_or_default();
         let failure = match refusal {
-            Some((refusal, busy)) => rejected(refusal, key.text, busy),
-            None => Failure {
-                reason: RequestRefusal::NoRoute,
-                code: ErrorCode::INVALID,
-                text: format!(
-                    "RST-900405: Service not found with endpoint {} {}; {} instances have other endpoints or labels",
-                    key.text,
-                    key.endpoint.unwrap_or("and these labels"),
-                    endpoints.list.len()
-                ),
-            },
+            Some((refusal, busy)) => Failure::rejected(refusal, key.text, busy),
+            None => Failure::no_endpoint(&key, found.endpoints.list.len()),
         };
-        self.fail(stream, step, failure, touched)
+        self.give_up(stream, opening, failure, touched);
+        None
     }
 
-    fn pick<'e>(
-        &mut self,
-        endpoints: &'e Endpoints,
-        is_plain: bool,
-        packet: &Packet<'_>,
-        metadata: Option<&[u8]>,
-        tried: &[u64],
-    ) -> Option<&'e Arc<Link>> {
+    fn pick<'e>(&mut self, found: &Found<'e>, request: &Request<'_, '_>, tried: &[u64]) -> Option<&'e Arc<Link>> {
         let mut random = |below| self.rng.u64(..below);
-        if is_plain {
-            return pick(endpoints, Asked::default(), tried, &mut random).map(|endpoint| &endpoint.link);
+        let picked = if found.is_plain {
+            pick(found.endpoints, Asked::default(), tried, &mut random)
+        } else {
+            let route = request.route(self.link.dialect.form);
+            let key = route.key.unwrap_or_default();
+            let hash = key.hash_key.map(hash).or(key.is_sticky.then_some(self.sticky));
+            let asked = Asked { endpoint: key.endpoint, labels: &route.labels, hash };
+            pick(found.endpoints, asked, tried, &mut random)
+        };
+        picked.map(|endpoint| &endpoint.link)
+    }
+
+    /// What the metadata of a request needs to be understood at the other link; `None`: nothing.
+    fn framing(&self, to: &Link, has_mime: bool, metadata: usize) -> Result<Option<Framing>, Failure> {
+        let from = &self.link.dialect;
+        let mut framing = Framing::default();
+        if to.kind == LinkKind::Memory && self.link.kind == LinkKind::App {
+            framing.before.extend_from_slice(&self.caller);
         }
-        let route = Route::read(metadata.or_else(|| packet.view().metadata()).unwrap_or_default());
-        let asked = Asked { endpoint: route.key.and_then(|key| key.endpoint), labels: &route.labels };
-        pick(endpoints, asked, tried, &mut random).map(|endpoint| &endpoint.link)
+        match (from.form, to.dialect.form) {
+            (Form::Composite, Form::Composite) => {}
+            (Form::Routing, Form::Composite) => framing.before.extend(Framing::bare(metadata)),
+            (Form::Routing, Form::Routing) => return Ok(None),
+            _ => return Err(Failure::dialects(&self.link, to)),
+        }
+        if !has_mime {
+            framing.after.extend_from_slice(&from.data_entry);
+        }
+        Ok((framing != Framing::default()).then_some(framing))
     }
-}
 
-fn not_found(table: &Table, key: &RouteKey<'_>) -> Failure {
-    let mut present: Vec<_> = table.variants(key.service).map(|(key, count)| format!("{key} has {count}")).collect();
-    present.sort();
-    present.truncate(5);
-    let service = if key.method.is_empty() { key.text.to_owned() } else { format_key(key) };
-    let hint = if present.is_empty() {
-        format!("no app registered {}", key.service)
-    } else {
-        format!("no instance of this group and version; {}", present.join(", "))
-    };
-    Failure {
-        reason: RequestRefusal::NoRoute,
-        code: ErrorCode::INVALID,
-        text: format!("RST-900404: Service not found {service}; {hint}"),
+    /// Where entries may be added to metadata so that they can be read.
+    fn well_formed(&self, metadata: Option<&[u8]>) -> usize {
+        let metadata = metadata.unwrap_or_default();
+        match self.link.dialect.form {
+            Form::Composite => Route::read(metadata, Form::Composite).well_formed,
+            _ => metadata.len(),
+        }
     }
-}
 
-fn format_key(key: &RouteKey<'_>) -> String {
-    let group = if key.group.is_empty() { String::new() } else { format!("{}!", key.group) };
-    let version = if key.version.is_empty() { String::new() } else { format!(":{}", key.version) };
-    format!("{group}{}{version}", key.service)
-}
-
-fn rejected(refusal: Refusal, whom: &str, busy: u64) -> Failure {
-    let (why, retry) = match refusal {
-        Refusal::Closed => ("is gone", 50),
-        Refusal::Draining => ("is shutting down", 50),
-        Refusal::Busy => ("does not take what already waits for it", busy),
-        Refusal::Streams => ("has as many streams open as it may have", 100),
-    };
-    Failure {
-        reason: RequestRefusal::Rejected,
-        code: ErrorCode::REJECTED,
-        text: format!("{whom} {why} retry-after-ms={retry}"),
+    /// Whether a request of this link may have to grow.
+    pub(super) fn may_grow(&self, metadata: Option<&[u8]>) -> bool {
+        let form = self.link.dialect.form;
+        form == Form::Routing || form == Form::Composite && !Route::read(metadata.unwrap_or_default(), form).has_mime
     }
 }

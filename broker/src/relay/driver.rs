@@ -1,12 +1,14 @@
 //! The read loop of one link: every frame of a read is handled, then every link it touched is written once.
 
 use super::Relay;
+use super::control::Control;
 use super::dispatch::Dispatch;
 use super::gathering::Gathering;
 use super::run::{Run, relay};
 use crate::link::{Link, Packet, Step, Touched};
 use crate::metrics::CloseReason;
-use rsocket::frame::{self, FrameRef, LENGTH, flags};
+use crate::routing::App;
+use rsocket::frame::{self, FrameRef, LENGTH};
 use rsocket::transport::readable;
 use rsocket::{ConnectionError, ErrorCode, Frame, FrameError, FrameType, ReadBuffer, StreamId};
 use std::io::ErrorKind;
@@ -36,13 +38,14 @@ pub(super) async fn read(
     relay: Arc<Relay>,
     link: Arc<Link>,
     buffer: ReadBuffer,
-    is_composite: bool,
+    app: Arc<App>,
     count: Arc<Read>,
 ) -> ConnectionError {
     let gathering = Gathering::new(relay.limits.gathering);
-    let dispatch = Dispatch::new(relay.clone(), link.clone(), is_composite);
-    let mut driver =
-        Driver { relay, link, buffer, gathering, dispatch, touched: Touched::default(), run: Run::default(), count };
+    let dispatch = Dispatch::new(relay.clone(), link.clone(), &app);
+    let control = Control::new(relay.clone(), link.clone(), app);
+    let (touched, run) = (Touched::default(), Run::default());
+    let mut driver = Driver { relay, link, buffer, gathering, control, dispatch, touched, run, count };
     let error = driver.run().await;
     let (reason, farewell) = match &error {
         ConnectionError::Protocol(error) => {
@@ -60,6 +63,7 @@ struct Driver {
     link: Arc<Link>,
     buffer: ReadBuffer,
     gathering: Gathering,
+    control: Control,
     dispatch: Dispatch,
     touched: Touched,
     run: Run,
@@ -185,9 +189,15 @@ impl Driver {
                 wire = self.buffer.take(len);
                 Packet::Large(std::mem::take(&mut wire))
             };
-            if let Err(error) =
-                handle(&self.link, &mut self.gathering, &mut self.dispatch, &mut self.touched, kind, packet)
-            {
+            if let Err(error) = handle(
+                &self.link,
+                &mut self.gathering,
+                &mut self.control,
+                &mut self.dispatch,
+                &mut self.touched,
+                kind,
+                packet,
+            ) {
                 break Err(error);
             }
             if len <= small {
@@ -256,10 +266,11 @@ fn checked(bytes: &[u8]) -> Result<Option<FrameType>, ConnectionError> {
 fn handle(
     link: &Arc<Link>,
     gathering: &mut Gathering,
+    control: &mut Control,
     dispatch: &mut Dispatch,
     touched: &mut Touched,
     kind: FrameType,
-    packet: Packet<'_>,
+    mut packet: Packet<'_>,
 ) -> Result<(), ConnectionError> {
     let view = packet.view();
     let stream = view.stream_id();
@@ -278,43 +289,29 @@ fn handle(
             }
             if super::gathering::is_incomplete(view) {
                 gather(gathering, dispatch, touched, stream, kind, packet);
+            } else if let Some((first, rest)) = cut(dispatch, view) {
+                let step = Step::read(&first[LENGTH..]);
+                if dispatch.open(stream, step, &mut Packet::Large(first), touched).is_some() {
+                    relay(link, dispatch, touched, stream, Step::read(&rest[LENGTH..]), Packet::Large(rest));
+                }
             } else {
                 let step = Step::of(view, kind);
-                dispatch.open(stream, step, packet, None, touched);
+                dispatch.open(stream, step, &mut packet, touched);
             }
         }
-        FrameType::Keepalive if stream == 0 => {
-            if view.has(flags::RESPOND) {
-                let echo = Frame::keepalive(false, view.data());
-                link.with(touched, |state| {
-                    if !state.is_closed {
-                        state.outbox.push_echo(echo.into_wire());
-                    }
-                });
-            } else {
-                let effects = link.with(touched, |state| state.echoed(view.data()));
-                effects.into_iter().for_each(|effect| touched.apply(effect));
-            }
+        _ if stream == 0 || matches!(kind, FrameType::Error | FrameType::Resume) => {
+            return control.take(kind, view, touched);
         }
-        FrameType::Error if ErrorCode(view.error_code()) != ErrorCode::CONNECTION_CLOSE => {
-            let message = String::from_utf8_lossy(view.data()).into_owned();
-            let code = ErrorCode(view.error_code());
-            // "Handling the Unexpected": a server ignores the codes that only a server sends.
-            if code.0 > ErrorCode::REJECTED_RESUME.0 {
-                return Err(ConnectionError::Refused { code, message });
-            }
-        }
-        FrameType::Error => dispatch.hide(),
-        FrameType::MetadataPush if stream == 0 => dispatch.event(view.metadata().unwrap_or_default()),
-        FrameType::Resume => {
-            let farewell = Frame::error(0, ErrorCode::CONNECTION_ERROR, "RESUME after SETUP");
-            link.close(CloseReason::Protocol, Some(farewell), touched);
-            return Err(ConnectionError::Closed);
-        }
-        // A second SETUP, LEASE that was not agreed, RESUME_OK and frames on a wrong stream are ignored.
+        // Frames of the connection on a stream.
         _ => {}
     }
     Ok(())
+}
+
+/// Cuts a request that is almost as long as a frame can be, if it may have to grow.
+fn cut(dispatch: &Dispatch, view: FrameRef<'_>) -> Option<(bytes::BytesMut, bytes::BytesMut)> {
+    let cut = super::reframe::cut(view)?;
+    dispatch.may_grow(view.metadata()).then_some(cut)
 }
 
 /// A fragment of a request that cannot be routed yet.

@@ -101,6 +101,20 @@ impl Gathering {
 }
 
 impl Held {
+    /// The frame in whose metadata this offset is, and where there; the end belongs to the last frame that has any.
+    pub(super) fn locate(&self, at: usize) -> (usize, usize) {
+        let mut left = at;
+        for (nth, frame) in self.frames.iter().enumerate() {
+            let view = FrameRef::parse(&frame[LENGTH..]).expect("frames are checked when they are read");
+            let len = view.metadata().map_or(0, <[u8]>::len);
+            if left <= len {
+                return (nth, left);
+            }
+            left -= len;
+        }
+        (0, at)
+    }
+
     /// Writes the milliseconds left over those at `at` in the metadata, wherever fragments cut them.
     pub(super) fn set_deadline(&mut self, at: usize, left: u32) {
         let bytes = left.to_be_bytes();

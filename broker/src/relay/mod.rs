@@ -3,17 +3,25 @@
 //! ```text
 //!  accept    listeners -> SETUP -> registry       setup      what SETUP says, checked
 //!  driver    read loop of one link                dispatch   first frame of a stream: route and open
-//!  events    what an app tells by METADATA_PUSH
+//!  control   frames of stream 0                       events     what an app tells by METADATA_PUSH
+//!  failure   why a request goes nowhere
+//!  reframe   metadata that the responder reads        caller   who calls, for the broker's own services
+//!  pace      how often something may happen
 //!  run       small frames of one read, relayed under one lock each way
 //!  gathering requests whose metadata spans fragments        routine   the clock and the byte budget, for all links
 //! ```
 //! Invariant: a read loop never waits for another connection.
 
 mod accept;
+mod caller;
+mod control;
 mod dispatch;
 mod driver;
 mod events;
+mod failure;
 mod gathering;
+mod pace;
+mod reframe;
 mod route;
 mod routine;
 mod run;
@@ -22,9 +30,9 @@ mod setup;
 pub(crate) use accept::{accept, attach};
 pub(crate) use routine::{keep_budget, keep_time};
 
-use crate::link::{Link, Shared, Touched};
+use crate::link::{Grant, Link, Shared, Touched};
 use crate::metrics::{CloseReason, Meters};
-use crate::routing::Registry;
+use crate::routing::{Registration, Registry};
 use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
 use rsocket::{ErrorCode, Frame};
@@ -48,6 +56,12 @@ pub(crate) struct Limits {
     pub strict_credit: bool,
     /// Refuse apps that do not name themselves.
     pub strict_setup: bool,
+    /// What an app that asked for leases may send.
+    pub grant: Grant,
+    /// KEEPALIVE and METADATA_PUSH frames a second, and at once; beyond, the link is closed.
+    pub control: (u32, u32),
+    /// Events read a second.
+    pub events: u32,
 }
 
 /// What every link's tasks share.
@@ -120,5 +134,11 @@ impl Relay {
         let mut touched = Touched::default();
         link.close(reason, Some(Frame::error(0, code, text)), &mut touched);
         touched.flush();
+    }
+}
+
+fn log_refused(link: &Link, registration: Registration) {
+    for (service, reason) in registration.refused {
+        tracing::warn!(link = link.id, %service, %reason, "service refused");
     }
 }

@@ -1,12 +1,19 @@
 //! What a request's metadata says: where to, and until when.
 
+use crate::link::Form;
 use crate::routing::RouteKey;
-use rsocket::metadata::{Composite, Mime, mime};
+use rsocket::metadata::{Composite, Malformed, Mime, mime};
+
+/// The entry that tells the broker's own services who calls: only the broker writes it.
+pub(super) const CALLER: Mime<'static> = Mime::Name(b"message/x.towline.caller.v0");
 
 /// The entry that carries a deadline: u32 big-endian, milliseconds left.
 const DEADLINE: Mime<'static> = Mime::Name(b"message/x.towline.deadline.v0");
 /// Composite entries read of one request.
 const MAX_ENTRIES: usize = 64;
+
+/// Bytes before the routing text of a 0x50 entry: two ids and the flags.
+const BINARY_HEAD: usize = 12;
 
 /// The part of a request's metadata the broker reads.
 #[derive(Debug, Default)]
@@ -15,24 +22,62 @@ pub(super) struct Route<'a> {
     pub labels: Vec<(&'a str, &'a str)>,
     /// Milliseconds left, and where in the metadata they stand.
     pub deadline: Option<(u32, usize)>,
+    /// It names the type of its data.
+    pub has_mime: bool,
+    /// It claims to say who calls.
+    pub has_caller: bool,
+    /// Bytes before the first malformed entry.
+    pub well_formed: usize,
 }
 
 impl<'a> Route<'a> {
-    /// Reads composite metadata up to the first malformed entry.
-    pub(super) fn read(metadata: &'a [u8]) -> Self {
+    /// Reads metadata of this form; composite metadata up to the first malformed entry.
+    pub(super) fn read(metadata: &'a [u8], form: Form) -> Self {
         let mut route = Self::default();
-        for entry in Composite::new(metadata).map_while(Result::ok).take(MAX_ENTRIES) {
-            if entry.mime == mime::ROUTING && route.key.is_none() {
-                let labels = &mut route.labels;
-                route.key = RouteKey::read(entry.content, |label, value| labels.push((label, value)));
-            } else if entry.mime == DEADLINE
-                && let Ok(bytes) = <[u8; 4]>::try_from(entry.content)
-            {
-                let at = entry.content.as_ptr() as usize - metadata.as_ptr() as usize;
-                route.deadline = Some((u32::from_be_bytes(bytes), at));
-            }
+        match form {
+            Form::Composite => route.read_entries(metadata),
+            Form::Routing => route.read_tags(metadata),
+            Form::Other => {}
         }
         route
+    }
+
+    fn read_tags(&mut self, content: &'a [u8]) {
+        let labels = &mut self.labels;
+        self.key = RouteKey::read(content, |label, value| labels.push((label, value)));
+    }
+
+    fn read_entries(&mut self, metadata: &'a [u8]) {
+        let mut binary = None;
+        self.well_formed = metadata.len();
+        for (nth, entry) in Composite::new(metadata).enumerate() {
+            let entry = match entry {
+                Ok(entry) if nth < MAX_ENTRIES => entry,
+                Ok(_) => break,
+                Err(Malformed { at }) => {
+                    self.well_formed = at;
+                    break;
+                }
+            };
+            match entry.mime {
+                mime::ROUTING if self.key.is_none() => self.read_tags(entry.content),
+                mime::BINARY_ROUTING => binary = binary.or(Some(entry.content)),
+                mime::MESSAGE_MIME => self.has_mime = true,
+                DEADLINE => {
+                    if let Ok(bytes) = <[u8; 4]>::try_from(entry.content) {
+                        let at = entry.content.as_ptr() as usize - metadata.as_ptr() as usize;
+                        self.deadline = Some((u32::from_be_bytes(bytes), at));
+                    }
+                }
+                CALLER => self.has_caller = true,
+                _ => {}
+            }
+        }
+        if self.key.is_none() {
+            // Its text is what counts; the ids before it are not looked up (wire-contract.md 2.4).
+            let text = binary.and_then(|content| content.get(BINARY_HEAD..)).and_then(|text| str::from_utf8(text).ok());
+            self.key = text.and_then(RouteKey::parse);
+        }
     }
 }
 
@@ -47,7 +92,7 @@ mod tests {
             .entry(mime::ROUTING, b"\x07a.B.m:2\x06e=id:1\x05t.z=a\x04junk")
             .entry(DEADLINE, &1500u32.to_be_bytes())
             .finish();
-        let route = Route::read(&metadata);
+        let route = Route::read(&metadata, Form::Composite);
         let key = route.key.unwrap();
         assert_eq!((key.service, key.method, key.version, key.endpoint), ("a.B", "m", "2", Some("id:1")));
         assert_eq!(route.labels, [("z", "a")]);
@@ -59,7 +104,35 @@ mod tests {
     fn a_malformed_tail_and_foreign_entries_change_nothing() {
         let mut metadata = CompositeBuilder::new().entry(mime::TRACING, b"x").entry(mime::ROUTING, b"\x03a.b").finish();
         metadata.extend_from_slice(&[0x80, 1, 2, 3, 4, 5]);
-        assert_eq!(Route::read(&metadata).key.unwrap().service, "a");
-        assert!(Route::read(b"").key.is_none());
+        assert_eq!(Route::read(&metadata, Form::Composite).key.unwrap().service, "a");
+        assert!(Route::read(b"", Form::Composite).key.is_none());
+    }
+
+    #[test]
+    fn binary_routing_counts_by_its_text() {
+        let binary = [&[0xD9, 0xEE, 0x76, 0x5B, 1, 2, 3, 4, 0, 0, 0, 1][..], b"g!a.B.m:2?sticky=1&"].concat();
+        let metadata = CompositeBuilder::new().entry(mime::BINARY_ROUTING, &binary).finish();
+        let key = Route::read(&metadata, Form::Composite).key.unwrap();
+        assert_eq!((key.group, key.service, key.method, key.version, key.is_sticky), ("g", "a.B", "m", "2", true));
+        let both = CompositeBuilder::new()
+            .entry(mime::BINARY_ROUTING, &binary)
+            .entry(mime::ROUTING, b"\x03c.d")
+            .message_mime(mime::JSON)
+            .finish();
+        let route = Route::read(&both, Form::Composite);
+        assert_eq!((route.key.unwrap().service, route.has_mime), ("c", true));
+        for cut in 0..12 {
+            let metadata = CompositeBuilder::new().entry(mime::BINARY_ROUTING, &binary[..cut]).finish();
+            assert!(Route::read(&metadata, Form::Composite).key.is_none());
+        }
+    }
+
+    #[test]
+    fn bare_routing_is_nothing_but_tags() {
+        let route = Route::read(b"\x07a.B.m:2\x05key=k\x05t.z=a", Form::Routing);
+        let key = route.key.unwrap();
+        assert_eq!((key.service, key.version, key.hash_key), ("a.B", "2", Some("k")));
+        assert_eq!(route.labels, [("z", "a")]);
+        assert!(Route::read(b"\x07a.B.m:2", Form::Other).key.is_none());
     }
 }

@@ -105,7 +105,7 @@ impl Run {
                 Stage::Opening(to, _) | Stage::Forward(to, ..) => to.clone(),
                 _ => continue,
             };
-            to.with(touched, |state| {
+            to.with_lease(touched, |state| {
                 for item in &mut items[first..] {
                     let mut packet = Packet::Small(buffer.range(item.at.clone()));
                     match &item.stage {
@@ -160,8 +160,8 @@ impl Run {
         if refused {
             for item in &items {
                 if let Stage::Refused(opening, by, why) = item.stage {
-                    let packet = Packet::Small(buffer.range(item.at.clone()));
-                    dispatch.refused(item.stream, opening, packet, by, why, touched);
+                    let mut packet = Packet::Small(buffer.range(item.at.clone()));
+                    dispatch.refused(item.stream, opening, &mut packet, by, why, touched);
                 }
             }
         }

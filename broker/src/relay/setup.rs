@@ -1,5 +1,6 @@
 //! What SETUP says of an app, checked; or why it is refused.
 
+use crate::link::{Dialect, Form};
 use crate::metrics::SetupRefusal;
 use crate::routing::App;
 use rsocket::frame::Setup;
@@ -24,8 +25,9 @@ pub(super) struct Accepted {
     pub services: Vec<ServiceKey>,
     pub keepalive: Duration,
     pub lifetime: Duration,
-    /// Metadata of its requests is composite; else requests cannot be routed.
-    pub is_composite: bool,
+    pub dialect: Dialect,
+    /// It asks for leases, and gives them.
+    pub is_leased: bool,
 }
 
 /// The frame a refused app gets.
@@ -62,8 +64,9 @@ struct RegistryJson {
     published: Option<Vec<LocatorJson>>,
 }
 
-#[derive(Deserialize)]
-struct LocatorJson {
+/// A service as SETUP and events name it.
+#[derive(Debug, Deserialize)]
+pub(super) struct LocatorJson {
     service: String,
     #[serde(default)]
     group: Option<String>,
@@ -88,14 +91,10 @@ pub(super) fn read(setup: Setup<'_>, strict: bool, fresh_uuid: impl FnOnce() -> 
             "resumption is not supported: connect without the resume flag",
         ));
     }
-    if setup.is_leased {
-        let text = "this broker grants no leases yet: connect without the lease flag";
-        return Err(Refused::new(SetupRefusal::Unsupported, ErrorCode::UNSUPPORTED_SETUP, text));
-    }
-    let is_composite = setup.metadata_mime == mime::COMPOSITE.name().expect("a known type").as_bytes();
+    let dialect = Dialect::new(setup.metadata_mime, setup.data_mime);
     let mut app = None;
     let mut services = Vec::new();
-    let metadata = setup.metadata.filter(|_| is_composite).unwrap_or_default();
+    let metadata = setup.metadata.filter(|_| dialect.form == Form::Composite).unwrap_or_default();
     for entry in Composite::new(metadata).map_while(Result::ok).take(MAX_ENTRIES) {
         match entry.mime {
             mime::APPLICATION if app.is_none() => app = Some(json::<AppJson>(entry.content, "application")?),
@@ -127,7 +126,7 @@ pub(super) fn read(setup: Setup<'_>, strict: bool, fresh_uuid: impl FnOnce() -> 
     let or = |time: Duration, default| if time.is_zero() { default } else { time };
     let keepalive = or(setup.keepalive, Duration::from_secs(20));
     let lifetime = or(setup.lifetime, Duration::from_secs(90));
-    Ok(Accepted { app, services, keepalive, lifetime, is_composite })
+    Ok(Accepted { app, services, keepalive, lifetime, dialect, is_leased: setup.is_leased })
 }
 
 fn json<'a, T: Deserialize<'a>>(content: &'a [u8], what: &str) -> Result<T, Refused> {
@@ -141,7 +140,7 @@ fn json<'a, T: Deserialize<'a>>(content: &'a [u8], what: &str) -> Result<T, Refu
 }
 
 impl LocatorJson {
-    fn key(self) -> ServiceKey {
+    pub(super) fn key(self) -> ServiceKey {
         ServiceKey {
             group: self.group.unwrap_or_default().into(),
             service: self.service.into(),
@@ -212,7 +211,7 @@ mod tests {
         assert_eq!((accepted.app.name.as_str(), accepted.app.weight), ("shop", 3));
         assert_eq!(accepted.app.labels["zone"], "a");
         assert_eq!(accepted.app.labels["x"], "y");
-        assert!(accepted.app.is_named && accepted.is_composite);
+        assert!(accepted.app.is_named && accepted.dialect.form == Form::Composite);
         assert_eq!(accepted.lifetime, Duration::from_secs(90), "zero is the default");
         let keys: Vec<_> = accepted.services.iter().map(ToString::to_string).collect();
         assert_eq!(keys, ["a.B", "g!a.B:2"]);
@@ -222,7 +221,7 @@ mod tests {
     fn an_app_may_stay_anonymous_unless_that_is_refused() {
         let frame = setup(b"ignored", "application/json");
         let anonymous = read(frame.view().setup(), false, || "fresh".into()).unwrap();
-        assert!(!anonymous.is_composite && !anonymous.app.is_named);
+        assert!(anonymous.dialect.form == Form::Other && !anonymous.app.is_named);
         assert_eq!(anonymous.app.uuid, "fresh");
         let refused = read(frame.view().setup(), true, || "fresh".into()).unwrap_err();
         assert!(refused.text.starts_with("RST-500411"), "{refused:?}");

@@ -1,4 +1,4 @@
-//! Which endpoint gets a request: two random choices by streams open, weights honoured.
+//! Which endpoint gets a request: two random choices by streams open, or by a hash; weights honoured.
 
 use super::table::{Endpoint, Endpoints};
 
@@ -9,6 +9,22 @@ pub(crate) struct Asked<'a> {
     pub endpoint: Option<&'a str>,
     /// Labels it must have.
     pub labels: &'a [(&'a str, &'a str)],
+    /// Requests of one hash go to one instance, as long as it is there.
+    pub hash: Option<u64>,
+}
+
+/// The hash of a text, the same in every process: FNV-1a, and a finish that spreads it over all bits (splitmix64).
+pub(crate) fn hash(text: &str) -> u64 {
+    let hash = text
+        .bytes()
+        .fold(0xCBF2_9CE4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01B3));
+    mix(hash)
+}
+
+fn mix(hash: u64) -> u64 {
+    let hash = (hash ^ hash >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let hash = (hash ^ hash >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+    hash ^ hash >> 31
 }
 
 impl Asked<'_> {
@@ -40,6 +56,13 @@ pub(crate) fn pick<'a>(
     random: &mut impl FnMut(u64) -> u64,
 ) -> Option<&'a Endpoint> {
     let list = &endpoints.list[..];
+    if let Some(hash) = asked.hash {
+        let free = list.iter().filter(|endpoint| !tried.contains(&endpoint.link.id) && asked.fits(endpoint));
+        return free.max_by(|a, b| {
+            let good = |endpoint: &Endpoint| !endpoint.link.is_avoided();
+            good(a).cmp(&good(b)).then_with(|| rank(hash, a).total_cmp(&rank(hash, b)))
+        });
+    }
     let is_free =
         |endpoint: &Endpoint| !tried.contains(&endpoint.link.id) && (asked.is_plain() || asked.fits(endpoint));
     if let [only] = list {
@@ -70,4 +93,12 @@ pub(crate) fn pick<'a>(
 fn lighter<'a>(a: &'a Endpoint, b: &'a Endpoint) -> &'a Endpoint {
     let (load_a, load_b) = (u64::from(a.link.load()), u64::from(b.link.load()));
     if load_b * u64::from(a.app.weight) < load_a * u64::from(b.app.weight) { b } else { a }
+}
+
+/// Weighted rendezvous: each instance is the highest for its share of all hashes, and when one comes or goes only its own
+/// share moves.
+fn rank(hash: u64, endpoint: &Endpoint) -> f64 {
+    // 53 bits, and neither 0 nor 1.
+    let draw = ((mix(hash ^ endpoint.seed) >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
+    f64::from(endpoint.app.weight) / -draw.ln()
 }

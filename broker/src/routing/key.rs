@@ -9,6 +9,10 @@ pub(crate) struct RouteKey<'a> {
     pub version: &'a str,
     /// `e=`: an endpoint tag.
     pub endpoint: Option<&'a str>,
+    /// `sticky=1`: the instance is chosen by who asks.
+    pub is_sticky: bool,
+    /// `key=`: the instance is chosen by this.
+    pub hash_key: Option<&'a str>,
     /// The first tag without its query: what an error text shows.
     pub text: &'a str,
 }
@@ -19,11 +23,14 @@ pub(crate) struct RouteKey<'a> {
 pub(crate) fn parse_key(text: &str) -> Option<RouteKey<'_>> {
     let Marks { query, group, version, method } = Marks::find(text.as_bytes());
     let (text, query) = query.map_or((text, ""), |at| (&text[..at], &text[at + 1..]));
-    let endpoint = if query.is_empty() { None } else { query.split('&').find_map(|part| part.strip_prefix("e=")) };
     let (group, start) = group.map_or(("", 0), |at| (&text[..at], at + 1));
     let (end, version) = version.map_or((text.len(), ""), |at| (at, &text[at + 1..]));
     let (service, method) = method.map_or((&text[start..end], ""), |at| (&text[start..at], &text[at + 1..end]));
-    (!service.is_empty()).then_some(RouteKey { group, service, method, version, endpoint, text })
+    let mut key = RouteKey { group, service, method, version, text, ..RouteKey::default() };
+    if !query.is_empty() {
+        query.split('&').for_each(|part| _ = key.refine(part));
+    }
+    (!service.is_empty()).then_some(key)
 }
 
 /// Where the separators of a key stand.
@@ -68,17 +75,32 @@ impl<'a> RouteKey<'a> {
         let mut tags = Tags::new(content);
         let mut key = parse_key(tags.next()?)?;
         for tag in tags {
-            match tag.split_once('=') {
-                Some(("e", endpoint)) => key.endpoint = Some(endpoint),
-                Some((label, value)) => {
-                    if let Some(label) = label.strip_prefix("t.") {
-                        labels(label, value);
-                    }
-                }
-                None => {}
+            if let Some((label, value)) = key.refine(tag).and_then(|tag| tag.strip_prefix("t.")?.split_once('=')) {
+                labels(label, value);
             }
         }
         Some(key)
+    }
+
+    /// Reads a key that stands alone.
+    pub(crate) fn parse(text: &'a str) -> Option<Self> {
+        parse_key(text)
+    }
+
+    /// Whether any instance will do.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.endpoint.is_none() && !self.is_sticky && self.hash_key.is_none()
+    }
+
+    /// Takes a further tag, or a part of the query; gives it back if it says nothing of the instance.
+    fn refine(&mut self, tag: &'a str) -> Option<&'a str> {
+        match tag.split_once('=') {
+            Some(("e", endpoint)) => self.endpoint = Some(endpoint),
+            Some(("key", key)) => self.hash_key = Some(key),
+            Some((name, "1")) if name.eq_ignore_ascii_case("sticky") => self.is_sticky = true,
+            _ => return Some(tag),
+        }
+        None
     }
 
     /// The whole key as a service without method: what stock samples use as a route.

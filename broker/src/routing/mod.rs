@@ -7,9 +7,9 @@ mod key;
 mod registry;
 mod table;
 
-pub(crate) use balance::{Asked, pick};
+pub(crate) use balance::{Asked, hash, pick};
 pub(crate) use key::RouteKey;
-pub(crate) use registry::{App, Caps, Registry};
+pub(crate) use registry::{App, Caps, Ports, Registration, Registry};
 pub(crate) use table::{Endpoints, Table};
 
 use arc_swap::{ArcSwap, Guard};

@@ -8,6 +8,7 @@ use super::table::Endpoint;
 use crate::link::Link;
 use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use towline_service_api::ServiceKey;
 
@@ -55,12 +56,45 @@ pub(crate) struct Caps {
     pub links: usize,
 }
 
+impl Caps {
+    /// Why a link that publishes these services may not publish this one too. The one place that decides, however the
+    /// service is registered.
+    fn refusal(self, service: &ServiceKey, published: &HashSet<ServiceKey>, may_reserve: bool) -> Option<Rejected> {
+        let ServiceKey { group, service: name, version } = service;
+        if let Some(bad) = [group, version].into_iter().find(|text| !text.is_empty() && !is_name(text)) {
+            return Some(Rejected::Name(bad.to_string()));
+        }
+        if !is_name(name) {
+            Some(Rejected::Name(name.to_string()))
+        } else if !may_reserve && RESERVED.iter().any(|of| name.starts_with(of)) {
+            Some(Rejected::Reserved(name.to_string()))
+        } else if published.len() >= self.services && !published.contains(service) {
+            Some(Rejected::TooMany(self.services))
+        } else {
+            None
+        }
+    }
+}
+
+/// What the broker's own services are named.
+const RESERVED: [&str; 2] = ["towline.", "com.alibaba.rsocket."];
+
 #[derive(Debug)]
 struct Member {
     link: Arc<Link>,
     app: Arc<App>,
     services: HashSet<ServiceKey>,
+    ports: Ports,
     is_hidden: bool,
+}
+
+/// Where an app listens itself, by what it said last.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ports {
+    /// Port and scheme, as in `42252` and `tcp`.
+    pub rsocket: BTreeMap<String, String>,
+    pub web: Option<u16>,
+    pub management: Option<u16>,
 }
 
 #[derive(Debug, Default)]
@@ -99,7 +133,7 @@ impl Registry {
         let uuid: Arc<str> = app.uuid.as_str().into();
         instances.by_link.insert(link.id, uuid.clone());
         let members = instances.by_uuid.entry(uuid).or_default();
-        members.push(Member { link, app, services: HashSet::new(), is_hidden: false });
+        members.push(Member { link, app, services: HashSet::new(), ports: Ports::default(), is_hidden: false });
         let mut serving = members.iter().filter(|member| !member.is_hidden);
         let oldest =
             (serving.clone().count() > self.caps.links).then(|| serving.next().map(|member| member.link.clone()));
@@ -119,31 +153,34 @@ impl Registry {
             done.refused = services.into_iter().map(|service| (service, Rejected::Closed)).collect();
             return done;
         };
+        let member = &mut instances.by_uuid.get_mut(&uuid).expect("placed above")[at];
         for service in services {
-            let member = &mut instances.by_uuid.get_mut(&uuid).expect("placed above")[at];
-            let texts = [&service.group, &service.version];
-            let refusal = if !is_name(&service.service) {
-                Some(Rejected::Name(service.service.to_string()))
-            } else if let Some(bad) = texts.into_iter().find(|text| !text.is_empty() && !is_name(text)) {
-                Some(Rejected::Name(bad.to_string()))
-            } else if !may_reserve
-                && ["towline.", "com.alibaba.rsocket."].iter().any(|of| service.service.starts_with(of))
-            {
-                Some(Rejected::Reserved(service.service.to_string()))
-            } else if member.services.len() >= self.caps.services && !member.services.contains(&service) {
-                Some(Rejected::TooMany(self.caps.services))
-            } else {
-                None
-            };
-            if let Some(refusal) = refusal {
-                done.refused.push((service, refusal));
-                continue;
+            match self.caps.refusal(&service, &member.services, may_reserve) {
+                Some(refusal) => done.refused.push((service, refusal)),
+                None => {
+                    member.services.insert(service.clone());
+                    done.accepted.push(service);
+                }
             }
-            member.services.insert(service.clone());
-            done.accepted.push(service);
         }
         self.publish(&mut instances, &uuid, done.accepted.clone());
         done
+    }
+
+    /// Withdraws services of a link: in force when this returns. Those it does not publish are passed over.
+    pub(crate) fn withdraw(&self, link: &Arc<Link>, services: &[ServiceKey]) {
+        let mut instances = self.instances.lock();
+        let Some((uuid, at)) = instances.place(link) else { return };
+        let member = &mut instances.by_uuid.get_mut(&uuid).expect("placed above")[at];
+        let withdrawn = services.iter().filter(|service| member.services.remove(*service)).cloned().collect();
+        self.publish(&mut instances, &uuid, withdrawn);
+    }
+
+    /// An app says where it listens itself.
+    pub(crate) fn set_ports(&self, link: &Arc<Link>, ports: Ports) {
+        let mut instances = self.instances.lock();
+        let Some((uuid, at)) = instances.place(link) else { return };
+        instances.by_uuid.get_mut(&uuid).expect("placed above")[at].ports = ports;
     }
 
     /// Takes a link out of routing; its streams go on.
@@ -164,11 +201,6 @@ impl Registry {
             let services = member.services.iter().cloned().collect();
             self.publish(&mut instances, &uuid, services);
         }
-    }
-
-    /// The instance a link belongs to.
-    pub(crate) fn uuid(&self, link: &Arc<Link>) -> Option<Arc<str>> {
-        self.instances.lock().by_link.get(&link.id).cloned()
     }
 
     /// A link's health has changed: another link of its instance may serve now.
@@ -242,7 +274,7 @@ impl Instances {
             let publishing =
                 || members.iter().rev().filter(|member| !member.is_hidden && member.services.contains(service));
             let serving = publishing().find(|member| !member.link.is_suspect()).or_else(|| publishing().next());
-            endpoints.extend(serving.map(|member| Endpoint { link: member.link.clone(), app: member.app.clone() }));
+            endpoints.extend(serving.map(|member| Endpoint::new(member.link.clone(), member.app.clone())));
             serving.is_some()
         });
         if !uuids.is_empty() {

@@ -19,6 +19,15 @@ impl Equivalent<ServiceKey> for Borrowed<'_> {
 pub(crate) struct Endpoint {
     pub link: Arc<Link>,
     pub app: Arc<super::App>,
+    /// The hash of its uuid.
+    pub seed: u64,
+}
+
+impl Endpoint {
+    pub(crate) fn new(link: Arc<Link>, app: Arc<super::App>) -> Self {
+        let seed = super::balance::hash(&app.uuid);
+        Self { link, app, seed }
+    }
 }
 
 /// The instances of one service.

@@ -142,9 +142,59 @@ async fn draws_follow_weights_and_avoid_what_was_tried() {
         ("zone:c", None),
         ("x", None),
     ] {
-        assert_eq!(draw(Asked { endpoint: Some(endpoint), labels: &[] }, &[]), id, "{endpoint}");
+        assert_eq!(draw(Asked { endpoint: Some(endpoint), labels: &[], hash: None }, &[]), id, "{endpoint}");
     }
-    assert_eq!(draw(Asked { endpoint: None, labels: &[("zone", "bb")] }, &[]), Some(2));
+    assert_eq!(draw(Asked { endpoint: None, labels: &[("zone", "bb")], hash: None }, &[]), Some(2));
+}
+
+#[tokio::test]
+async fn one_hash_goes_to_one_instance_and_only_its_share_moves_when_one_goes() {
+    let registry = registry();
+    let uuids = ["a", "b", "c", "d"];
+    let links: Vec<_> = uuids.iter().zip(1..).map(|(_, id)| link(id)).collect();
+    for (link, uuid) in links.iter().zip(uuids) {
+        // The last one carries twice the weight.
+        registry.join(link.clone(), app(uuid, if uuid == "d" { 2 } else { 1 }, &[]));
+        registry.expose(link, vec![service("s.A")], false);
+    }
+    let places = |tried: &[u64]| -> Vec<u64> {
+        let table = registry.routes().load();
+        let found = table.find(&parse_key("s.A.m").unwrap()).unwrap();
+        let place = |nth: u64| {
+            let asked = Asked { hash: Some(hash(&format!("key-{nth}"))), ..Asked::default() };
+            pick(found, asked, tried, &mut |_| unreachable!("nothing is drawn")).unwrap().link.id
+        };
+        (0..10_000).map(place).collect()
+    };
+    let before = places(&[]);
+    assert_eq!(before, places(&[]));
+    for (id, share) in [(1, 2_000), (2, 2_000), (3, 2_000), (4, 4_000)] {
+        let count = before.iter().filter(|place| **place == id).count();
+        assert!(count.abs_diff(share) < 300, "{id} has {count} of 10,000");
+    }
+    for after in [places(&[2]), {
+        registry.leave(&links[1]);
+        places(&[])
+    }] {
+        assert!(before.iter().zip(&after).all(|(was, is)| was == is || *was == 2 && *is != 2));
+    }
+}
+
+#[tokio::test]
+async fn withdrawn_services_go_and_what_was_not_published_is_passed_over() {
+    let registry = registry();
+    let a = link(1);
+    registry.join(a.clone(), app("one", 1, &[]));
+    registry.expose(&a, vec![service("s.A"), service("s.B")], false);
+    registry.withdraw(&a, &[service("s.A"), service("s.X")]);
+    assert_eq!((serving(&registry, "s.A"), serving(&registry, "s.B")), (vec![], vec![1]));
+    assert_eq!(
+        registry.expose(&a, vec![service("s.C"), service("s.A")], false).accepted.len(),
+        2,
+        "the cap counts anew"
+    );
+    registry.withdraw(&link(9), &[service("s.B")]);
+    assert_eq!(serving(&registry, "s.B"), [1]);
 }
 
 #[tokio::test]

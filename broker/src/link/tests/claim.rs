@@ -1,5 +1,6 @@
 //! Many tasks push, one writes; and what becomes of a link whose socket is full, fails or takes its writer down.
 
+use super::tests_support::terms;
 use super::*;
 use crate::metrics::{CloseReason, recorder};
 use parking_lot::Mutex;
@@ -144,7 +145,7 @@ fn shared() -> Arc<Shared> {
 
 fn link(id: u64, transport: Arc<dyn Transport>, shared: &Arc<Shared>) -> Arc<Link> {
     let minute = Duration::from_secs(60);
-    Link::new(id, LinkKind::App, transport, shared.clone(), Watch::new(Instant::now(), minute, minute))
+    Link::new(id, terms(Watch::new(Instant::now(), minute, minute)), transport, shared.clone())
 }
 
 fn push(link: &Arc<Link>, stream: StreamId, body: &[u8], touched: &mut Touched) {
