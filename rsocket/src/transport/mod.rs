@@ -5,11 +5,16 @@
 
 mod batch;
 mod memory;
+mod socket;
 mod tcp;
+#[cfg(unix)]
+mod unix;
 
 pub use batch::Batch;
 pub use memory::{MemoryTransport, memory_pair};
 pub use tcp::TcpTransport;
+#[cfg(unix)]
+pub use unix::UnixTransport;
 
 use bytes::BytesMut;
 use std::future::poll_fn;

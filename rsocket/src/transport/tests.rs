@@ -45,6 +45,27 @@ async fn tcp_carries_more_than_its_buffers() {
     pump(Arc::new(a), Arc::new(b)).await;
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn unix_carries_more_than_its_buffers() {
+    let (a, b) = tokio::net::UnixStream::pair().unwrap();
+    pump(Arc::new(UnixTransport::new(a)), Arc::new(UnixTransport::new(b))).await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn unix_says_who_is_there() {
+    let path = std::env::temp_dir().join(format!("towline-{}-{:x}.sock", std::process::id(), fastrand::u64(..)));
+    let listener = tokio::net::UnixListener::bind(&path).unwrap();
+    let client = UnixTransport::connect(&path).await.unwrap();
+    let (server, _) = listener.accept().await.unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let server = UnixTransport::new(server);
+    assert_eq!(client.peer(), format!("unix://{}", path.display()));
+    assert!(server.peer().starts_with("unix socket, uid "), "{}", server.peer());
+    pump(Arc::new(client), Arc::new(server)).await;
+}
+
 #[tokio::test]
 async fn memory_carries_more_than_its_capacity() {
     let (a, b) = memory_pair("test");
