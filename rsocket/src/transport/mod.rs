@@ -1,18 +1,21 @@
 //! What carries frames: non-blocking reads and writes of a byte stream, and waiting for either.
 //!
-//! A [`Transport`] has one reader and one writer at a time; its owner sees to that. Nothing here spawns a task or
-//! buffers: what the socket does not take stays in the [`Batch`].
+//! A [`Transport`] has one reader and one writer at a time; its owner sees to that. Nothing here spawns a task,
+//! and sockets buffer nothing: what they do not take stays in the [`Batch`]. A layer such as TLS holds a bounded number of
+//! bytes, see [`has_unsent`](Transport::has_unsent).
 
 mod batch;
 mod memory;
 mod socket;
 mod tcp;
+mod tls;
 #[cfg(unix)]
 mod unix;
 
 pub use batch::Batch;
 pub use memory::{MemoryTransport, memory_pair};
 pub use tcp::TcpTransport;
+pub use tls::{ClientTls, ServerTls, TlsError, TlsTransport};
 #[cfg(unix)]
 pub use unix::UnixTransport;
 

@@ -1,26 +1,21 @@
 use super::*;
 use std::sync::Arc;
 
-async fn tcp_pair() -> (TcpTransport, TcpTransport) {
+pub(super) async fn tcp_pair() -> (TcpTransport, TcpTransport) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let client = TcpTransport::connect(listener.local_addr().unwrap()).await.unwrap();
     let (server, _) = listener.accept().await.unwrap();
     (client, TcpTransport::new(server).unwrap())
 }
 
-async fn pump(writer: Arc<dyn Transport>, reader: Arc<dyn Transport>) {
+pub(super) async fn pump(writer: Arc<dyn Transport>, reader: Arc<dyn Transport>) {
     const TOTAL: usize = 8 << 20;
     let writing = tokio::spawn(async move {
         let mut batch = Batch::default();
         for at in 0..TOTAL / 1024 {
             batch.push(BytesMut::from(&vec![at as u8; 1024][..]));
         }
-        while !batch.is_empty() {
-            match writer.try_write(&mut batch) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => writable(&*writer).await.unwrap(),
-                other => drop(other.unwrap()),
-            }
-        }
+        write_all(&*writer, &mut batch).await.unwrap();
         writer
     });
     let mut bytes = BytesMut::new();

@@ -1,0 +1,75 @@
+use super::transport::READ;
+use super::{ClientTls, ServerTls, TlsTransport, error};
+use crate::transport::{Batch, Transport, readable, write_all};
+use bytes::BytesMut;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, ServerConnection};
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+impl TlsTransport {
+    /// Completes the server's handshake; `first` was read from `inner` already. Takes as long as the client does: give it
+    /// a timeout.
+    ///
+    /// # Errors
+    /// The client speaks no TLS (`InvalidData`), refused the certificate (`InvalidData`), or is gone; the client is told
+    /// why if it can hear.
+    pub async fn accept(inner: Box<dyn Transport>, tls: &ServerTls, first: BytesMut) -> io::Result<Self> {
+        let session = ServerConnection::new(Arc::clone(&tls.0)).map_err(|error| error::broken(&error))?;
+        Self::new(inner, session.into()).shake(first).await
+    }
+
+    /// Completes the client's handshake with the server called `host`: a DNS name or an IP address, without a port.
+    ///
+    /// # Errors
+    /// The server is not trusted or speaks no TLS (`InvalidData`), it hung up (`UnexpectedEof`), or `host` is no name
+    /// (`InvalidInput`). The text says what to do.
+    pub async fn connect(inner: Box<dyn Transport>, tls: &ClientTls, host: &str) -> io::Result<Self> {
+        let name = ServerName::try_from(host.to_owned()).map_err(|_| {
+            io::Error::new(ErrorKind::InvalidInput, format!("{host:?} is no host name a certificate could be for"))
+        })?;
+        let session = ClientConnection::new(Arc::clone(&tls.0), name).map_err(|error| error::broken(&error))?;
+        Self::new(inner, session.into()).shake(BytesMut::new()).await
+    }
+
+    async fn shake(self, mut bytes: BytesMut) -> io::Result<Self> {
+        loop {
+            let failure = {
+                let mut reading = self.reading.lock();
+                let mut early = std::mem::take(&mut reading.early);
+                self.decrypt(&mut reading, &bytes, &mut early);
+                self.is_ready.store(!early.is_empty() || reading.end.is_some(), Ordering::Release);
+                reading.early = early;
+                reading.end.clone()
+            };
+            let is_handshaking = self.session.lock().is_handshaking();
+            match failure {
+                Some(Err(error)) => {
+                    // The alert: whether it is heard is the peer's affair.
+                    let _ = self.push(&mut self.unsent.lock());
+                    return Err(error::handshake(&error));
+                }
+                Some(Ok(())) if is_handshaking => return Err(error::cut_off()),
+                _ => {}
+            }
+            write_all(&self, &mut Batch::default()).await?;
+            if !is_handshaking {
+                return Ok(self);
+            }
+            bytes.clear();
+            self.fetch(&mut bytes).await?;
+        }
+    }
+
+    async fn fetch(&self, bytes: &mut BytesMut) -> io::Result<()> {
+        loop {
+            bytes.reserve(READ / 8);
+            match self.inner.try_read(bytes) {
+                Ok(0) => return Err(error::cut_off()),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => readable(&*self.inner).await?,
+                read => return read.map(drop),
+            }
+        }
+    }
+}
