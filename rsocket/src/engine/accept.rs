@@ -92,7 +92,11 @@ async fn read_setup(transport: &dyn Transport, buffer: &mut ReadBuffer) -> Resul
             }
             Err(error) => return Err(Unfit::Gone(ConnectionError::Protocol(error))),
         }
-        match transport.try_read(buffer.space()) {
+        let read = transport.try_read(buffer.space());
+        if transport.has_unsent() {
+            write_all(transport, &mut Batch::default()).await.map_err(|error| Unfit::Gone(error.into()))?;
+        }
+        match read {
             Ok(0) => return Err(Unfit::Gone(ConnectionError::ClosedByPeer)),
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => {

@@ -34,6 +34,8 @@ struct Pulse {
     /// A client sends KEEPALIVE at every interval, whatever else it sends; a server only probes silence.
     next: Option<Instant>,
     has_read: bool,
+    /// What the transport held at the last tick.
+    held: usize,
 }
 
 impl Driver {
@@ -48,7 +50,7 @@ impl Driver {
         let now = now();
         let period = (timing.interval.min(timing.lifetime) / 4).max(Duration::from_millis(1));
         let next = is_client.then(|| now + timing.interval);
-        let pulse = Pulse { keepalive: Keepalive::new(now), timing, period, next, has_read: false };
+        let pulse = Pulse { keepalive: Keepalive::new(now), timing, period, next, has_read: false, held: 0 };
         Self { shared, dispatch, buffer, pulse }
     }
 
@@ -90,7 +92,13 @@ impl Driver {
                 match self.shared.transport.try_read(self.buffer.space()) {
                     Ok(0) => return Err((self.end_of_stream(ConnectionError::ClosedByPeer), Ending::Dead)),
                     Ok(_) => break,
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => self.wait(ticks).await?,
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                        // No frame came, yet what did may be answered by the transport itself.
+                        if self.shared.transport.has_unsent() {
+                            self.shared.flush();
+                        }
+                        self.wait(ticks).await?;
+                    }
                     Err(error) => return Err((self.end_of_stream(error.into()), Ending::Dead)),
                 }
             }
@@ -144,8 +152,11 @@ impl Driver {
 
     fn tick(&mut self) -> Result<(), (ConnectionError, Ending)> {
         let now = now();
+        let held = self.shared.transport.held();
         let pulse = &mut self.pulse;
-        if std::mem::take(&mut pulse.has_read) {
+        // Who sends a long message slowly is not silent.
+        let is_growing = std::mem::replace(&mut pulse.held, held) != held;
+        if std::mem::take(&mut pulse.has_read) || is_growing {
             pulse.keepalive.heard(now);
         } else {
             self.buffer.shrink();

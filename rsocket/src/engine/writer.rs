@@ -27,7 +27,8 @@ impl Shared {
     /// Writes what waits, unless somebody else does already.
     pub(super) fn flush(self: &Arc<Self>) {
         let mut state = self.state.lock();
-        if state.is_claimed || (state.outgoing.is_empty() && state.ended.is_none()) {
+        let is_idle = state.outgoing.is_empty() && !self.transport.has_unsent() && state.ended.is_none();
+        if state.is_claimed || is_idle {
             return;
         }
         state.is_claimed = true;
@@ -51,7 +52,8 @@ impl Shared {
                 state.is_claimed = false;
                 return Progress::Done;
             }
-            let Some(mut batch) = state.outgoing.take() else {
+            let batch = state.outgoing.take();
+            if batch.is_none() && !self.transport.has_unsent() {
                 state.is_claimed = false;
                 state.refusals = 0;
                 let is_ended = state.ended.is_some();
@@ -61,7 +63,9 @@ impl Shared {
                     self.flushed.notify_one();
                 }
                 return Progress::Done;
-            };
+            }
+            // An empty one for what only the transport has to say.
+            let mut batch = batch.unwrap_or_default();
             state.is_writing = true;
             drop(state);
             let result = self.transport.try_write(&mut batch);

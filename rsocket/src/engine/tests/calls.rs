@@ -40,6 +40,12 @@ async fn every_interaction_works_both_ways_over_tcp() {
     every_interaction(&pair_over(a, b, Config::default()).await).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_interaction_works_both_ways_over_tls() {
+    let (a, b) = tls().await;
+    every_interaction(&pair_over(a, b, Config::default()).await).await;
+}
+
 #[tokio::test]
 async fn errors_keep_code_and_data() {
     let Pair { client, .. } = &pair().await;

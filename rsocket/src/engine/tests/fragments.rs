@@ -1,17 +1,28 @@
 use super::support::*;
 use crate::engine::*;
 use crate::frame::{Frame, FrameType, PayloadParts, flags};
+use crate::transport::Transport;
 use futures::StreamExt;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn twenty_mib_go_both_ways_over_tcp() {
-    let (a, b) = tcp().await;
+async fn twenty_mib_go_both_ways(a: impl Transport, b: impl Transport) {
     let Pair { client, server, .. } = pair_over(a, b, Config::default()).await;
     let big: Vec<u8> = (0..20 << 20).map(|at: u32| (at >> 7) as u8).collect();
     for caller in [client, server] {
         let request = Payload::new("meta", big.clone());
         assert!(caller.request_response(request.clone()).await.unwrap() == Some(request));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn twenty_mib_go_both_ways_over_tcp() {
+    let (a, b) = tcp().await;
+    twenty_mib_go_both_ways(a, b).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn twenty_mib_go_both_ways_over_tls() {
+    let (a, b) = tls().await;
+    twenty_mib_go_both_ways(a, b).await;
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@ mod calls;
 mod credit;
 mod endings;
 mod fragments;
+mod layers;
 mod setup;
 mod support;
 mod unexpected;

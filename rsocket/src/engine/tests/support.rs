@@ -4,8 +4,11 @@ use crate::codec::ReadBuffer;
 use crate::engine::*;
 use crate::error::StreamError;
 use crate::frame::{Frame, FrameType, MAX_FRAME, PayloadParts, SetupParts, StreamId, flags};
-use crate::transport::{Batch, MemoryTransport, TcpTransport, Transport, memory_pair, readable, writable};
-use bytes::Bytes;
+use crate::transport::{
+    Batch, ClientTls, MemoryTransport, ServerTls, TcpTransport, TlsTransport, Transport, memory_pair, readable,
+    writable,
+};
+use bytes::{Bytes, BytesMut};
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt, stream};
@@ -142,6 +145,18 @@ pub(super) async fn tcp() -> (TcpTransport, TcpTransport) {
     let client = TcpTransport::connect(listener.local_addr().unwrap()).await.unwrap();
     let (server, _) = listener.accept().await.unwrap();
     (client, TcpTransport::new(server).unwrap())
+}
+
+pub(super) async fn tls() -> (TlsTransport, TlsTransport) {
+    let (client, server) = tcp().await;
+    let certificate = include_bytes!("../../../tests/fixtures/server.pem");
+    let server_tls = ServerTls::from_pem(certificate, include_bytes!("../../../tests/fixtures/server.key")).unwrap();
+    let client_tls = ClientTls::with_roots_pem(include_bytes!("../../../tests/fixtures/ca.pem")).unwrap();
+    tokio::try_join!(
+        TlsTransport::connect(Box::new(client), &client_tls, "localhost"),
+        TlsTransport::accept(Box::new(server), &server_tls, BytesMut::new()),
+    )
+    .unwrap()
 }
 
 /// A peer that does what the test says.
