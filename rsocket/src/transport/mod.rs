@@ -11,6 +11,7 @@ mod tcp;
 mod tls;
 #[cfg(unix)]
 mod unix;
+pub mod websocket;
 
 pub use batch::Batch;
 pub use memory::{MemoryTransport, memory_pair};
