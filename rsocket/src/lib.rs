@@ -8,7 +8,7 @@
 //! codec       24-bit length framing over a read buffer       fragment   split and rejoin, bounded
 //! credit      REQUEST_N sums                                 stream     which half of a stream is open
 //! keepalive   now -> probe, suspect, dead                    metadata/  composite, MIME, routing, authentication
-//! transport/  TCP, TLS, Unix, memory: non-blocking IO        engine/    the app side of a connection
+//! transport/  TCP, TLS, Unix, WebSocket, memory        engine/    the app side of a connection
 //! ```
 #![warn(missing_docs)]
 

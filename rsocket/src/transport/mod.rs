@@ -19,6 +19,7 @@ pub use tcp::TcpTransport;
 pub use tls::{ClientTls, ServerTls, TlsError, TlsTransport};
 #[cfg(unix)]
 pub use unix::UnixTransport;
+pub use websocket::WebSocketTransport;
 
 use bytes::BytesMut;
 use std::future::poll_fn;
@@ -33,7 +34,8 @@ pub trait Transport: Send + Sync + 'static {
     /// Ready once a write may succeed; one task waits at a time.
     fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
-    /// Appends what is there, at most the free capacity of `into` for sockets; `Ok(0)` is the end of the stream.
+    /// Appends what is there, at most the free capacity of `into` for sockets; `Ok(0)` is the end of the stream, `Ok(n)`
+    /// tells the bytes read, which a layer need not hand out one for one.
     ///
     /// # Errors
     /// `WouldBlock` if nothing is there yet; anything else ends the connection.

@@ -12,11 +12,16 @@
 mod decoder;
 mod encoder;
 mod fault;
+mod handshake;
+mod http;
 mod mask;
+mod transport;
 
 pub use decoder::{Decoder, Signal};
 pub use encoder::Encoder;
 pub use fault::Fault;
+pub use handshake::{Refusal, Upgrade};
+pub use transport::WebSocketTransport;
 
 /// Which end of the connection the codec serves: a client masks what it sends, a server does not (RFC 6455, 5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,10 +1,14 @@
 mod codec;
 mod faults;
+mod handshake;
+mod peers;
+mod transport;
 
 use super::*;
 use crate::frame::LENGTH;
-use crate::transport::Batch;
+use crate::transport::{Batch, Transport, readable, writable, write_all};
 use bytes::BytesMut;
+use std::io;
 
 const MASK: [u8; 4] = [7, 0, 255, 129];
 
@@ -38,4 +42,38 @@ fn prefixed(frame: &[u8]) -> Vec<u8> {
 /// What was written to a batch.
 fn bytes_of(batch: &mut Batch) -> Vec<u8> {
     std::iter::from_fn(|| batch.pop()).flatten().collect()
+}
+
+/// Reads until `len` bytes are here.
+async fn read(transport: &dyn Transport, len: usize) -> Vec<u8> {
+    let mut bytes = BytesMut::new();
+    while bytes.len() < len {
+        bytes.reserve(64 * 1024);
+        match transport.try_read(&mut bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => readable(transport).await.unwrap(),
+            other => assert!(other.unwrap() > 0, "the stream ended after {} of {len} bytes", bytes.len()),
+        }
+    }
+    assert_eq!(bytes.len(), len);
+    bytes.to_vec()
+}
+
+/// Reads until the stream ends, well or with an error.
+async fn read_end(transport: &dyn Transport) -> (Vec<u8>, io::Result<()>) {
+    let mut bytes = BytesMut::new();
+    loop {
+        bytes.reserve(64 * 1024);
+        match transport.try_read(&mut bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => readable(transport).await.unwrap(),
+            Err(error) => return (bytes.to_vec(), Err(error)),
+            Ok(0) => return (bytes.to_vec(), Ok(())),
+            Ok(_) => {}
+        }
+    }
+}
+
+async fn write(transport: &dyn Transport, bytes: &[u8]) {
+    let mut batch = Batch::default();
+    batch.push(BytesMut::from(bytes));
+    write_all(transport, &mut batch).await.unwrap();
 }
