@@ -6,10 +6,10 @@ use tokio::time::Instant;
 use towline_requester::Handling;
 use towline_rsocket::StreamError;
 use towline_rsocket::engine::{Inbound, Item, Payload, Responder};
-use towline_service_api::{Dispatch, Encoding, Interaction, Reply, Request, RpcError};
+use towline_service_api::{Answer, Dispatch, Encoding, Interaction, Reply, Request, RpcError};
 
 use crate::head::Head;
-use crate::outcome::{metadata, payload, stream_error};
+use crate::outcome::{payload, stream_error};
 use crate::route::Route;
 use crate::table::Table;
 
@@ -21,11 +21,9 @@ pub(crate) struct Answering {
 }
 
 /// A request that found its handler.
-struct Answer {
+struct Found {
     reply: Reply,
     handling: Handling,
-    /// Of every answer.
-    metadata: Option<Bytes>,
 }
 
 type Items = BoxStream<'static, Result<Bytes, RpcError>>;
@@ -36,50 +34,49 @@ impl Answering {
     }
 
     /// Reads a request and starts its handler. Errors: RST-600404, RST-700501, RST-201404, or past its deadline.
-    fn open(&self, request: Payload, interaction: Interaction, items: Option<Items>) -> Result<Answer, RpcError> {
+    fn open(&self, request: Payload, interaction: Interaction, items: Option<Items>) -> Result<Found, RpcError> {
         let Payload { metadata: head, data: arguments } = request;
         let head = Head::read(head.as_deref().unwrap_or_default());
         let route = Route::parse(head.route()?);
-        let (encoding, answer_encoding) = head.encodings(self.default)?;
+        let (encoding, accept) = head.encodings(self.default)?;
         let left = head.deadline();
         if left.is_some_and(|left| left.is_zero()) {
             return Err(RpcError::canceled("deadline exceeded"));
         }
         let service: &dyn Dispatch = self.table.find(route).ok_or_else(|| self.table.missing(route))?;
-        let request = Request { encoding, answer_encoding, arguments, items };
+        let request = Request { encoding, accept, arguments, items };
         let reply = service.dispatch(route.method, interaction, request)?;
         let handling = Handling::new(left.map(|left| Instant::now() + left));
-        Ok(Answer { reply, handling, metadata: metadata(encoding, answer_encoding) })
+        Ok(Found { reply, handling })
     }
 
     fn stream(&self, request: Payload, interaction: Interaction, items: Option<Items>) -> BoxStream<'static, Item> {
         match self.open(request, interaction, items) {
-            Ok(answer) => answer.many(),
+            Ok(found) => found.many(),
             Err(error) => stream::once(future::ready(Err(stream_error(error)))).boxed(),
         }
     }
 }
 
-impl Answer {
+impl Found {
     fn one(self) -> BoxFuture<'static, Result<Option<Payload>, StreamError>> {
-        let Self { reply, handling, metadata } = self;
+        let Self { reply, handling } = self;
         let answer = match reply {
             Reply::Single(answer) => answer,
             // Generated servers never do this.
             Reply::Stream(mut answers) => {
-                async move { answers.next().await.unwrap_or_else(|| Ok(Bytes::new())) }.boxed()
+                async move { answers.next().await.unwrap_or_else(|| Ok(Answer { encoding: None, data: Bytes::new() })) }
+                    .boxed()
             }
         };
-        handling.run(answer).map(|answer| payload(metadata, answer).map(Some)).boxed()
+        handling.run(answer).map(|answer| payload(answer).map(Some)).boxed()
     }
 
     fn many(self) -> BoxStream<'static, Item> {
-        let Self { reply, handling, metadata } = self;
+        let Self { reply, handling } = self;
         match reply {
-            Reply::Single(answer) => stream::once(handling.run(answer).map(|answer| payload(metadata, answer))).boxed(),
-            Reply::Stream(answers) => {
-                handling.stream(answers).map(move |answer| payload(metadata.clone(), answer)).boxed()
-            }
+            Reply::Single(answer) => stream::once(handling.run(answer).map(payload)).boxed(),
+            Reply::Stream(answers) => handling.stream(answers).map(payload).boxed(),
         }
     }
 }
@@ -87,7 +84,7 @@ impl Answer {
 impl Responder for Answering {
     fn fire_and_forget(&self, request: Payload) -> BoxFuture<'static, ()> {
         match self.open(request, Interaction::FireAndForget, None) {
-            Ok(answer) => answer.one().map(|answer| report(answer.err())).boxed(),
+            Ok(found) => found.one().map(|answer| report(answer.err())).boxed(),
             Err(error) => {
                 report(Some(stream_error(error)));
                 future::ready(()).boxed()
@@ -97,7 +94,7 @@ impl Responder for Answering {
 
     fn request_response(&self, request: Payload) -> BoxFuture<'static, Result<Option<Payload>, StreamError>> {
         match self.open(request, Interaction::RequestResponse, None) {
-            Ok(answer) => answer.one(),
+            Ok(found) => found.one(),
             Err(error) => future::ready(Err(stream_error(error))).boxed(),
         }
     }

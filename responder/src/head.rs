@@ -3,7 +3,7 @@ use std::time::Duration;
 use towline_requester::DEADLINE_MIME;
 use towline_rsocket::metadata::routing::Tags;
 use towline_rsocket::metadata::{Composite, Mime, mime};
-use towline_service_api::{Encoding, RpcError};
+use towline_service_api::{Accept, Encoding, RpcError};
 
 /// What the metadata of a request says, borrowed from it; the first entry of each type counts.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,8 +37,8 @@ impl<'a> Head<'a> {
         first.ok_or_else(|| RpcError::invalid("RST-600404: No Routing metadata"))
     }
 
-    /// The encodings of the request and of its answer. Errors: RST-700501, the request's is not known here.
-    pub(crate) fn encodings(self, default: Encoding) -> Result<(Encoding, Encoding), RpcError> {
+    /// The encoding of the request, and those its answer may be in. Errors: RST-700501, the request's is not known here.
+    pub(crate) fn encodings(self, default: Encoding) -> Result<(Encoding, Accept), RpcError> {
         let request = match self.data {
             None => default,
             Some(content) => {
@@ -46,16 +46,16 @@ impl<'a> Head<'a> {
                 name.and_then(Encoding::from_mime).ok_or_else(|| unknown(name))?
             }
         };
-        let answer = match (self.accept, self.data) {
-            (None, _) => request,
+        let accept = match (self.accept, self.data) {
+            (None, _) => Accept::default(),
             // The first choice is the request's own type: what our requesters send.
-            (Some(accept), Some(data)) if accept.starts_with(data) => request,
+            (Some(accept), Some(data)) if accept.starts_with(data) => Accept::default(),
             (Some(accept), _) => {
                 let known = |mime: Mime<'_>| mime.name().and_then(Encoding::from_mime);
-                mime::read_accept_mimes(accept).into_iter().find_map(known).unwrap_or(request)
+                mime::read_accept_mimes(accept).into_iter().filter_map(known).collect()
             }
         };
-        Ok((request, answer))
+        Ok((request, accept))
     }
 
     /// How long there is, if it says so in four bytes.

@@ -4,6 +4,8 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
+use crate::accept::Accept;
+use crate::caller::Answer;
 use crate::contract::Contract;
 use crate::encoding::Encoding;
 use crate::error::RpcError;
@@ -25,20 +27,20 @@ pub enum Interaction {
 pub struct Request {
     /// How the arguments and the inbound items are encoded.
     pub encoding: Encoding,
-    /// How the caller wants the answer.
-    pub answer_encoding: Encoding,
+    /// How the caller takes the answer, if not as the request.
+    pub accept: Accept,
     /// The arguments: the data of the first frame.
     pub arguments: Bytes,
     /// The inbound items, for channels only; they end with the first error.
     pub items: Option<BoxStream<'static, Result<Bytes, RpcError>>>,
 }
 
-/// What a service does with a request; dropping it stops the handler. All data is encoded in the request's `answer_encoding`.
+/// What a service does with a request; dropping it stops the handler. Each answer says how it is encoded.
 pub enum Reply {
     /// One answer. Zero bytes are an answer too.
-    Single(BoxFuture<'static, Result<Bytes, RpcError>>),
+    Single(BoxFuture<'static, Result<Answer, RpcError>>),
     /// Answers until the end or the first error.
-    Stream(BoxStream<'static, Result<Bytes, RpcError>>),
+    Stream(BoxStream<'static, Result<Answer, RpcError>>),
 }
 
 /// What a generated server offers to whoever accepts requests for it.
@@ -68,7 +70,7 @@ impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request")
             .field("encoding", &self.encoding)
-            .field("answer_encoding", &self.answer_encoding)
+            .field("accept", &self.accept)
             .field("arguments", &self.arguments)
             .field("has_items", &self.items.is_some())
             .finish()

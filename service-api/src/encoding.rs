@@ -45,6 +45,9 @@ pub enum EncodingError {
 }
 
 impl Encoding {
+    /// Every encoding, in the order a caller prefers them after its own.
+    pub const ALL: [Self; 2] = [Self::MessagePack, Self::Json];
+
     /// The MIME type as it stands in the metadata entries 0x7A and 0x7B.
     pub const fn mime(self) -> &'static str {
         match self {
@@ -56,7 +59,7 @@ impl Encoding {
     /// The encoding of a MIME type; `None` if it is not one of ours. Parameters (`;charset=utf-8`) and case are ignored.
     pub fn from_mime(mime: &str) -> Option<Self> {
         let essence = mime.split(';').next().unwrap_or(mime).trim();
-        [Self::MessagePack, Self::Json].into_iter().find(|encoding| essence.eq_ignore_ascii_case(encoding.mime()))
+        Self::ALL.into_iter().find(|encoding| essence.eq_ignore_ascii_case(encoding.mime()))
     }
 
     /// Writes a value. Errors: the type's own `Serialize` refused, or JSON has no form for it (a map with keys that are no strings).

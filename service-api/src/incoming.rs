@@ -3,9 +3,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::arguments::Arguments;
+use crate::caller::Answer;
 use crate::contract::{Contract, Method};
 use crate::dispatch::{Interaction, Reply, Request};
-use crate::encoding::Encoding;
+use crate::encoding::{Encoding, EncodingError};
 use crate::error::RpcError;
 use crate::outlet::{Outflow, Outlet};
 use crate::service_error::ServiceError;
@@ -80,19 +81,26 @@ impl Incoming {
     }
 
     fn encode<T: Serialize + 'static, E: ServiceError>(&self) -> impl Fn(Result<T, E>) -> Encoded + Send + use<T, E> {
-        let (contract, method, encoding): (_, _, Encoding) = (self.contract, self.method, self.request.answer_encoding);
+        let (contract, method) = (self.contract, self.method);
+        let Request { encoding: own, accept, .. } = self.request;
         move |answer| {
-            encoding.encode_result(&answer.map_err(E::into_rpc)?).map_err(|why| {
-                let (service, method) = (&contract.key.service, method.name);
-                RpcError::application(format!(
-                    "the answer of {service}.{method} cannot be written as {encoding}: {why}"
-                ))
-            })
+            let value = answer.map_err(E::into_rpc)?;
+            let wanted = accept.iter().find_map(|it| Some((it, it.encode_result(&value).ok()?)));
+            let (encoding, data) = match wanted {
+                Some(written) => written,
+                None => (own, own.encode_result(&value).map_err(|why| unwritable(contract, method, own, why))?),
+            };
+            Ok(Answer { encoding: (encoding != own).then_some(encoding), data })
         }
     }
 }
 
-type Encoded = Result<bytes::Bytes, RpcError>;
+fn unwritable(contract: &Contract, method: &Method, encoding: Encoding, why: EncodingError) -> RpcError {
+    let (service, method) = (&contract.key.service, method.name);
+    RpcError::application(format!("the answer of {service}.{method} cannot be written as {encoding}: {why}"))
+}
+
+type Encoded = Result<Answer, RpcError>;
 
 /// The same stream, ended after its first error: an ERROR frame ends it on the wire too.
 fn until_error(answers: impl Stream<Item = Encoded>) -> impl Stream<Item = Encoded> {

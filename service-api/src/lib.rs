@@ -47,6 +47,7 @@
 
 extern crate self as towline_service_api;
 
+mod accept;
 mod arguments;
 pub mod builtin;
 mod call;
@@ -65,6 +66,7 @@ mod streaming;
 #[doc(hidden)]
 pub mod __private;
 
+pub use accept::Accept;
 pub use call::{AnswerStream, OneWayCall, StreamCall, UnaryCall, UnaryFuture};
 pub use caller::{Answer, Call, CallOptions, Caller, Retry};
 pub use client::Client;

@@ -2,12 +2,13 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use support::users::{User, UserService, UserServiceClient, UserServiceServer, Users};
 use support::{Loopback, call};
-use towline_service_api::{Dispatch, Encoding, Interaction, RpcError, Streaming};
+use towline_service_api::{Dispatch, Encoding, Interaction, RpcError, Streaming, service};
 
 const ENCODINGS: [Encoding; 2] = [Encoding::MessagePack, Encoding::Json];
 
@@ -71,6 +72,28 @@ async fn an_answer_in_another_encoding_is_read_as_it_says() {
         assert_eq!(client.find_by_id(7).await.unwrap().id, 7);
         assert_eq!(client.watch(1, 2).start().count().await, 2);
     }
+}
+
+#[service(name = "com.acme.Grid")]
+trait Grid {
+    async fn cells(&self) -> Result<BTreeMap<(u8, u8), u8>, RpcError>;
+}
+
+struct Flat;
+
+impl Grid for Flat {
+    async fn cells(&self) -> Result<BTreeMap<(u8, u8), u8>, RpcError> {
+        Ok(BTreeMap::from([((1, 2), 3)]))
+    }
+}
+
+#[tokio::test]
+async fn an_answer_without_a_form_in_a_wanted_encoding_is_in_the_requests_own() {
+    // JSON has no map with such keys.
+    let client = GridClient::new(Loopback::answering_in(GridServer::new(Flat), Encoding::Json));
+    assert_eq!(client.cells().await.unwrap()[&(1, 2)], 3);
+    let error = client.cells().encoding(Encoding::Json).await.unwrap_err().to_string();
+    assert!(error.starts_with("the answer of com.acme.Grid.cells cannot be written as application/json: "), "{error}");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use towline_rsocket::metadata::CompositeBuilder;
 use towline_rsocket::metadata::mime::{self, Mime};
 use towline_rsocket::metadata::routing::write_tags;
-use towline_service_api::{Contract, Dispatch, Encoding, Interaction, Reply, Request, RpcError, ServiceKey};
+use towline_service_api::{Accept, Contract, Dispatch, Encoding, Interaction, Reply, Request, RpcError, ServiceKey};
 
 use crate::head::Head;
 use crate::route::Route;
@@ -81,14 +81,14 @@ fn metadata_is_read_up_to_the_first_malformed_entry() {
     let head = Head::read(&metadata);
     assert_eq!(head.route().unwrap(), "S.m");
     assert_eq!(head.deadline().unwrap().as_millis(), 256);
-    assert_eq!(head.encodings(Encoding::Json).unwrap(), (Encoding::Json, Encoding::Json));
+    assert_eq!(head.encodings(Encoding::Json).unwrap(), (Encoding::Json, Accept::default()));
     assert_eq!(Head::read(&[]).route().unwrap_err().message, "RST-600404: No Routing metadata");
     let odd = CompositeBuilder::new().entry(Mime::Name(b"message/x.towline.deadline.v0"), &[1]).finish();
     assert_eq!(Head::read(&odd).deadline(), None);
 }
 
 #[test]
-fn the_answer_is_in_the_first_type_that_is_known() {
+fn an_answer_may_be_in_the_types_that_are_known() {
     use Encoding::{Json, MessagePack};
     let message_pack = Mime::Name(b"application/x-msgpack");
     let encodings = |data: Option<Mime<'_>>, accept: &[Mime<'_>]| {
@@ -99,14 +99,18 @@ fn the_answer_is_in_the_first_type_that_is_known() {
         if !accept.is_empty() {
             metadata = metadata.accept_mimes(accept);
         }
-        Head::read(&metadata.finish()).encodings(MessagePack).map_err(|error| error.message)
+        let read = Head::read(&metadata.finish()).encodings(MessagePack);
+        read.map(|(request, accept)| (request, accept.iter().collect::<Vec<_>>())).map_err(|error| error.message)
     };
-    assert_eq!(encodings(None, &[]), Ok((MessagePack, MessagePack)));
-    assert_eq!(encodings(Some(mime::JSON), &[]), Ok((Json, Json)));
-    assert_eq!(encodings(Some(mime::JSON), &[mime::JSON, message_pack]), Ok((Json, Json)));
-    assert_eq!(encodings(Some(mime::JSON), &[mime::HESSIAN, message_pack, mime::JSON]), Ok((Json, MessagePack)));
-    assert_eq!(encodings(Some(message_pack), &[mime::HESSIAN]), Ok((MessagePack, MessagePack)));
-    assert_eq!(encodings(None, &[mime::JSON]), Ok((MessagePack, Json)));
+    assert_eq!(encodings(None, &[]), Ok((MessagePack, vec![])));
+    assert_eq!(encodings(Some(mime::JSON), &[]), Ok((Json, vec![])));
+    assert_eq!(encodings(Some(mime::JSON), &[mime::JSON, message_pack]), Ok((Json, vec![])));
+    assert_eq!(
+        encodings(Some(mime::JSON), &[mime::HESSIAN, message_pack, mime::JSON]),
+        Ok((Json, vec![MessagePack, Json]))
+    );
+    assert_eq!(encodings(Some(message_pack), &[mime::HESSIAN]), Ok((MessagePack, vec![])));
+    assert_eq!(encodings(None, &[mime::JSON]), Ok((MessagePack, vec![Json])));
     let unknown = "is not readable here: send application/x-msgpack or application/json";
     assert_eq!(encodings(Some(mime::HESSIAN), &[]), Err(format!("RST-700501: application/x-hessian {unknown}")));
     assert_eq!(encodings(Some(Mime::Id(0x44)), &[]), Err(format!("RST-700501: a type without a name {unknown}")));

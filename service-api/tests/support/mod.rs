@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use futures::future::{self, BoxFuture};
 use futures::stream::{self, BoxStream};
-use futures::{FutureExt, StreamExt};
-use towline_service_api::{Answer, Call, Caller, Dispatch, Encoding, Interaction, Reply, Request, RpcError};
+use futures::{FutureExt, StreamExt, TryStreamExt};
+use towline_service_api::{Accept, Answer, Call, Caller, Dispatch, Encoding, Interaction, Reply, Request, RpcError};
 
 /// Calls a [`Dispatch`] directly and remembers the calls. One-way calls are run to their end.
 pub(crate) struct Loopback {
@@ -40,19 +40,18 @@ impl Loopback {
     ) -> Result<Reply, RpcError> {
         self.calls.lock().expect("no test panics with it").push(call.clone());
         assert_eq!(call.service, self.server.contract().key);
-        let answer_encoding = self.answer_encoding.unwrap_or(call.encoding);
-        let request = Request { encoding: call.encoding, answer_encoding, arguments: call.arguments, items };
+        let accept = self.answer_encoding.into_iter().collect();
+        let request = Request { encoding: call.encoding, accept, arguments: call.arguments, items };
         self.server.dispatch(&call.method, interaction, request).map_err(on_the_wire)
     }
 
-    fn answers(&self, reply: Result<Reply, RpcError>) -> BoxStream<'static, Result<Answer, RpcError>> {
-        let encoding = self.answer_encoding;
+    fn answers(reply: Result<Reply, RpcError>) -> BoxStream<'static, Result<Answer, RpcError>> {
         let answers = match reply {
             Ok(Reply::Stream(answers)) => answers,
             Ok(Reply::Single(answer)) => stream::once(answer).boxed(),
             Err(error) => stream::once(future::ready(Err(error))).boxed(),
         };
-        answers.map(move |answer| answer.map(|data| Answer { encoding, data }).map_err(on_the_wire)).boxed()
+        answers.map(|answer| answer.map_err(on_the_wire)).boxed()
     }
 }
 
@@ -63,7 +62,7 @@ fn on_the_wire(error: RpcError) -> RpcError {
 
 impl Caller for Loopback {
     fn unary(&self, call: Call) -> BoxFuture<'static, Result<Answer, RpcError>> {
-        let mut answers = self.answers(self.dispatch(call, Interaction::RequestResponse, None));
+        let mut answers = Self::answers(self.dispatch(call, Interaction::RequestResponse, None));
         async move { answers.next().await.expect("a unary reply has one answer") }.boxed()
     }
 
@@ -79,11 +78,11 @@ impl Caller for Loopback {
     }
 
     fn stream(&self, call: Call) -> BoxStream<'static, Result<Answer, RpcError>> {
-        self.answers(self.dispatch(call, Interaction::RequestStream, None))
+        Self::answers(self.dispatch(call, Interaction::RequestStream, None))
     }
 
     fn channel(&self, call: Call, items: BoxStream<'static, Bytes>) -> BoxStream<'static, Result<Answer, RpcError>> {
-        self.answers(self.dispatch(call, Interaction::RequestChannel, Some(items.map(Ok).boxed())))
+        Self::answers(self.dispatch(call, Interaction::RequestChannel, Some(items.map(Ok).boxed())))
     }
 }
 
@@ -96,9 +95,11 @@ pub(crate) async fn call(
     arguments: &[u8],
 ) -> Result<Vec<Bytes>, RpcError> {
     let arguments = Bytes::copy_from_slice(arguments);
-    let request = Request { encoding, answer_encoding: encoding, arguments, items: None };
-    match server.dispatch(method, interaction, request)? {
-        Reply::Single(answer) => Ok(vec![answer.await?]),
-        Reply::Stream(answers) => answers.collect::<Vec<_>>().await.into_iter().collect(),
-    }
+    let request = Request { encoding, accept: Accept::default(), arguments, items: None };
+    let answers: Vec<Answer> = match server.dispatch(method, interaction, request)? {
+        Reply::Single(answer) => vec![answer.await?],
+        Reply::Stream(answers) => answers.try_collect().await?,
+    };
+    assert!(answers.iter().all(|answer| answer.encoding.is_none()), "nothing else was asked for");
+    Ok(answers.into_iter().map(|answer| answer.data).collect())
 }
