@@ -28,3 +28,5 @@ mod reframing;
 mod routing;
 #[path = "relay/setup.rs"]
 mod setup;
+#[path = "relay/starter.rs"]
+mod starter;

@@ -23,14 +23,15 @@ pub mod shutdown;
 use config::Config;
 use link::{Bounds, Budget, Shared};
 use metrics::{CloseReason, LinkKind, Meters};
-use relay::Relay;
+use relay::{Layers, Listener, Relay};
 use routing::{Caps, Registry, Routes};
 use rsocket::ErrorCode;
+use rsocket::transport::ServerTls;
 use shutdown::{Lifecycle, Phase, Tasks};
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 /// Why a broker does not start.
@@ -43,6 +44,14 @@ pub enum StartError {
         address: String,
         /// What the system says.
         error: io::Error,
+    },
+    /// The certificate or its key cannot be used.
+    #[error("cannot use the certificate `{path}`: {why}; see tls.certificate and tls.key")]
+    Tls {
+        /// As configured.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
     },
     /// A service of the broker itself cannot be mounted: a defect.
     #[error("cannot mount the broker's own services: {0}; this is a defect, please report it")]
@@ -57,7 +66,7 @@ pub struct Broker {
     tasks: Tasks,
     lifecycle: Lifecycle,
     grace: Duration,
-    services: Vec<towline_responder::App>,
+    services: services::Services,
 }
 
 /// How often a drain looks whether connections have ended their streams.
@@ -73,14 +82,19 @@ impl Broker {
     /// # Errors
     /// [`StartError`], if a listener cannot be opened.
     pub async fn start(config: Config, meters: Arc<Meters>) -> Result<Self, StartError> {
+        let layers = Layers {
+            tls: tls(&config.tls)?,
+            origins: config.listen.origins.clone(),
+            max_frame: config.relay.max_frame,
+        };
         let mut listeners = Vec::new();
-        for config::ListenAddress::Tcp(address) in &config.listen.addresses {
+        for address in &config.listen.addresses {
             let listener =
-                bind(*address).map_err(|error| StartError::Listen { address: address.to_string(), error })?;
+                Listener::bind(address).map_err(|error| StartError::Listen { address: address.to_string(), error })?;
             listeners.push(listener);
         }
         let routes = Arc::<Routes>::default();
-        let relay = relay(&config, meters, routes.clone());
+        let relay = relay(&config, layers, meters, routes.clone());
         observe(&relay);
         let (tasks, lifecycle) = (Tasks::default(), Lifecycle::default());
         tasks.spawn(relay::keep_time(relay.clone()));
@@ -88,7 +102,7 @@ impl Broker {
         let services = services::mount(&relay, &routes).await.map_err(StartError::Services)?;
         let mut addresses = Vec::new();
         for listener in listeners {
-            addresses.extend(listener.local_addr().map(|address| format!("tcp://{address}")));
+            addresses.extend(listener.address());
             let mut phases = lifecycle.watch();
             let stop = async move { phases.reached(Phase::Draining).await };
             tasks.spawn(relay::accept(relay.clone(), listener, stop));
@@ -132,9 +146,7 @@ impl Broker {
         while self.relay.links().iter().any(|link| link.kind == LinkKind::App) && Instant::now() < last {
             tokio::time::sleep(LOOK).await;
         }
-        for service in &self.services {
-            service.close().await;
-        }
+        self.services.close().await;
         if cut > 0 {
             tracing::warn!(connections = cut, "the grace time was over before their streams had ended");
         }
@@ -151,18 +163,17 @@ impl Drop for Broker {
     }
 }
 
-/// A listening socket with room for a burst of connections.
-fn bind(address: std::net::SocketAddr) -> io::Result<TcpListener> {
-    use socket2::{Domain, Protocol, Socket, Type};
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(4096)?;
-    TcpListener::from_std(socket.into())
+/// The certificate of the configuration, read.
+fn tls(files: &config::Tls) -> Result<Option<ServerTls>, StartError> {
+    let (Some(certificate), Some(key)) = (&files.certificate, &files.key) else { return Ok(None) };
+    let read = |path: &PathBuf| {
+        std::fs::read(path).map_err(|error| StartError::Tls { path: path.clone(), why: error.to_string() })
+    };
+    let tls = ServerTls::from_pem(&read(certificate)?, &read(key)?);
+    tls.map(Some).map_err(|error| StartError::Tls { path: certificate.clone(), why: error.to_string() })
 }
 
-fn relay(config: &Config, meters: Arc<Meters>, routes: Arc<Routes>) -> Arc<Relay> {
+fn relay(config: &Config, layers: Layers, meters: Arc<Meters>, routes: Arc<Routes>) -> Arc<Relay> {
     let Config { relay, keepalive, listen, registration, .. } = config;
     let bounds = Bounds {
         window: link::Limits {
@@ -205,7 +216,7 @@ fn relay(config: &Config, meters: Arc<Meters>, routes: Arc<Routes>) -> Arc<Relay
     let budget = Budget::new(relay.budget_bytes());
     let shared = Shared { bounds: Arc::new(bounds), budget, meters, batch: relay.batch, timing };
     let caps = Caps { services: registration.max_services, links: registration.max_links_per_instance };
-    Relay::new(Arc::new(shared), Registry::new(routes, caps), limits)
+    Relay::new(Arc::new(shared), Registry::new(routes, caps), limits, layers)
 }
 
 /// Reads what is cheaper to read at a scrape than to keep on the way.

@@ -65,8 +65,9 @@ impl Broker {
     /// A metric with this label value.
     pub(crate) fn labelled(&self, name: &str, value: &str) -> f64 {
         let text = self.meters.render();
-        let lines = text.lines().filter(|line| line.starts_with(&format!("{name}{{")));
-        let line = lines.filter(|line| line.contains(&format!("=\"{value}\""))).last().expect("such a label");
+        let label = format!("=\"{value}\"");
+        let mut lines = text.lines().filter(|line| line.starts_with(&format!("{name}{{")));
+        let line = lines.find(|line| line.contains(&label)).expect("such a label");
         line.rsplit(' ').next().and_then(|value| value.parse().ok()).expect("a number")
     }
 

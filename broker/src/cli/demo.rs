@@ -69,7 +69,7 @@ pub(super) fn run(args: &DemoArgs) -> Result<ExitCode, Failure> {
 async fn demo(args: &DemoArgs) -> Result<(), String> {
     let mut signals = Signals::listen().map_err(|e| e.to_string())?;
     let mut config = Config::default();
-    config.listen.addresses = vec![args.listen];
+    config.listen.addresses = vec![args.listen.clone()];
     let meters = Arc::new(Meters::new(&recorder()));
     let broker = Broker::start(config, meters.clone()).await.map_err(|e| e.to_string())?;
     let address = broker.addresses().join(",");

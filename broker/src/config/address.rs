@@ -4,20 +4,46 @@ use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::str::FromStr;
 
-/// Where applications may connect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Where applications may connect. Port 0 lets the system pick one.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListenAddress {
-    /// Plain TCP; port 0 lets the system pick one.
+    /// RSocket over TCP, WebSocket and, with a certificate, TLS: told apart by the first bytes.
     Tcp(SocketAddr),
+    /// The same, never in plaintext.
+    Tls(SocketAddr),
+    /// As `tcp://`, named for those who look for it.
+    Ws(SocketAddr),
+    /// As `tls://`.
+    Wss(SocketAddr),
+    /// As `tcp://`, on a socket in the file system.
+    Unix(PathBuf),
 }
 
 impl ListenAddress {
     /// Whether only this machine can connect.
     pub fn is_loopback(&self) -> bool {
         match self {
-            Self::Tcp(address) => is_loopback(address),
+            Self::Tcp(address) | Self::Tls(address) | Self::Ws(address) | Self::Wss(address) => is_loopback(address),
+            Self::Unix(_) => true,
+        }
+    }
+
+    /// Whether plaintext is never answered.
+    pub fn is_secure(&self) -> bool {
+        matches!(self, Self::Tls(_) | Self::Wss(_))
+    }
+
+    /// Its scheme, as written before `://`.
+    pub fn scheme(&self) -> &'static str {
+        match self {
+            Self::Tcp(_) => "tcp",
+            Self::Tls(_) => "tls",
+            Self::Ws(_) => "ws",
+            Self::Wss(_) => "wss",
+            Self::Unix(_) => "unix",
         }
     }
 }
@@ -25,7 +51,10 @@ impl ListenAddress {
 impl fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp(address) => write!(f, "tcp://{address}"),
+            Self::Tcp(address) | Self::Tls(address) | Self::Ws(address) | Self::Wss(address) => {
+                write!(f, "{}://{address}", self.scheme())
+            }
+            Self::Unix(path) => write!(f, "unix://{}", path.display()),
         }
     }
 }
@@ -36,14 +65,21 @@ impl FromStr for ListenAddress {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.trim().split_once("://") {
             Some(("tcp", rest)) => Ok(Self::Tcp(parse_socket(rest)?)),
-            Some((scheme @ ("tls" | "ws" | "wss" | "unix"), _)) => {
-                Err(format!("this build cannot listen on `{scheme}://` yet"))
-            }
-            Some((scheme, _)) => Err(format!("`{scheme}://` is not a scheme of a listener (tcp)")),
+            Some(("tls", rest)) => Ok(Self::Tls(parse_socket(rest)?)),
+            Some(("ws", rest)) => Ok(Self::Ws(parse_socket(rest)?)),
+            Some(("wss", rest)) => Ok(Self::Wss(parse_socket(rest)?)),
+            Some(("unix", path)) if path.starts_with('/') && path.len() <= MAX_PATH => Ok(Self::Unix(path.into())),
+            Some(("unix", path)) => Err(format!(
+                "`{path}` is not an absolute path of at most {MAX_PATH} bytes, as in `unix:///run/towline.sock`"
+            )),
+            Some((scheme, _)) => Err(format!("`{scheme}://` is not a scheme of a listener (tcp, tls, ws, wss, unix)")),
             None => Err(format!("`{text}` has no scheme, as in `tcp://127.0.0.1:9999`")),
         }
     }
 }
+
+/// Bytes the system has for the path of a socket, the one that ends it excluded.
+const MAX_PATH: usize = 107;
 
 impl Serialize for ListenAddress {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {

@@ -36,6 +36,7 @@ const MIB: usize = 1024 * KIB;
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     pub listen: Listen,
+    pub tls: Tls,
     pub http: Http,
     pub management: Management,
     pub data: Data,
@@ -61,6 +62,9 @@ pub struct Listen {
     /// Bytes of a SETUP, checked on its length field.
     #[serde(with = "size")]
     pub setup_max: usize,
+    /// Web pages that may connect, as their browsers name them (`https://app.example.com`); `*` is any. Clients that are
+    /// no browsers send no origin and need none.
+    pub origins: Vec<String>,
 }
 
 impl Default for Listen {
@@ -70,8 +74,19 @@ impl Default for Listen {
             insecure: false,
             setup_timeout: Duration::from_secs(5),
             setup_max: 64 * KIB,
+            origins: Vec::new(),
         }
     }
+}
+
+/// The certificate of listeners that speak TLS.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    /// A PEM file: the server's certificate, then those between it and its root.
+    pub certificate: Option<PathBuf>,
+    /// A PEM file: the certificate's private key.
+    pub key: Option<PathBuf>,
 }
 
 /// The HTTP gateway, which this build does not have: only `off` is accepted.

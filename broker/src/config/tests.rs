@@ -161,17 +161,43 @@ fn a_file_that_is_not_there_or_not_toml_is_refused() {
     assert!(refusal(&file(&broken)).contains(": not TOML: "), "{}", refusal(&file(&broken)));
 }
 
+fn listening(address: &str) -> Sources {
+    flag("--listen", "listen.addresses", vec![Value::from(address)])
+}
+
 #[test]
-fn schemes_this_build_cannot_listen_on_are_refused_by_name() {
-    for scheme in ["tls", "ws", "wss", "unix"] {
-        let address = format!("{scheme}://127.0.0.1:9999");
-        let text = refusal(&flag("--listen", "listen.addresses", vec![Value::from(address)]));
-        let wanted =
-            format!("--listen: `listen.addresses`: this build cannot listen on `{scheme}://` yet; the default is");
-        assert!(text.starts_with(&wanted), "{text}");
+fn an_address_is_a_scheme_and_where() {
+    for address in ["tcp://127.0.0.1:9999", "ws://[::1]:0", "unix:///run/towline.sock"] {
+        let config = listening(address).load().unwrap();
+        assert_eq!(config.listen.addresses[0].to_string(), address);
     }
     for address in ["ftp://127.0.0.1:1", "127.0.0.1:9999", "tcp://127.0.0.1", "tcp://example.com:9999", ""] {
-        assert!(flag("--listen", "listen.addresses", vec![Value::from(address)]).load().is_err(), "{address}");
+        assert!(listening(address).load().is_err(), "{address}");
+    }
+    let long = format!("unix:///{}", "x".repeat(107));
+    for address in ["unix://", "unix://relative.sock", &long] {
+        assert!(refusal(&listening(address)).contains("absolute path"), "{address}");
+    }
+}
+
+#[test]
+fn a_listener_for_tls_needs_a_certificate_and_its_key() {
+    for scheme in ["tls", "wss"] {
+        let text = refusal(&listening(&format!("{scheme}://127.0.0.1:9999")));
+        assert!(text.contains(&format!("`{scheme}://127.0.0.1:9999` needs a certificate")), "{text}");
+    }
+    let alone = flag("--x", "tls.certificate", "server.pem");
+    assert!(refusal(&alone).contains("`tls.certificate` is set without `tls.key`"), "{}", refusal(&alone));
+}
+
+#[test]
+fn origins_are_what_browsers_send() {
+    let origins = |origin: &str| flag("--x", "listen.origins", vec![Value::from(origin)]);
+    for origin in ["https://app.example.com", "http://localhost:8080", "*", "null"] {
+        assert!(origins(origin).load().is_ok(), "{origin}");
+    }
+    for origin in ["app.example.com", "https://app.example.com/", "https://", "https://a b", ""] {
+        assert!(refusal(&origins(origin)).contains("what a browser sends"), "{origin}");
     }
 }
 

@@ -53,6 +53,21 @@ impl Checks {
             let next = format!("listen on `{loopback}`, or pass --insecure if the network keeps strangers out");
             self.fail(&[key, "listen.insecure"], why, next);
         }
+        let tls = &config.tls;
+        if tls.certificate.is_some() != tls.key.is_some() {
+            let (there, missing) =
+                if tls.key.is_none() { ("tls.certificate", "tls.key") } else { ("tls.key", "tls.certificate") };
+            self.fail(&[missing, there], format!("`{there}` is set without `{missing}`"), "name both PEM files");
+        }
+        if let Some(address) = listen.addresses.iter().find(|address| address.is_secure() && tls.certificate.is_none())
+        {
+            let next = "name the PEM files by `tls.certificate` and `tls.key`";
+            self.fail(&["tls.certificate", "listen.addresses"], format!("`{address}` needs a certificate"), next);
+        }
+        for origin in listen.origins.iter().filter(|origin| *origin != "*" && !is_origin(origin)) {
+            let why = format!("`{origin}` is not what a browser sends as Origin");
+            self.fail(&["listen.origins"], why, "write scheme and host, as in `https://app.example.com`");
+        }
         if let Some(address) = config.http.address {
             let why = format!("`{address}`: this build has no HTTP gateway yet");
             self.fail(&["http.address"], why, "leave it out, or say `off`");
@@ -162,6 +177,12 @@ impl Checks {
             }
         }
     }
+}
+
+/// A scheme and a host, maybe a port, and nothing behind; or the `null` of a page from a file.
+fn is_origin(text: &str) -> bool {
+    let host = text.split_once("://").map(|(_scheme, host)| host);
+    text == "null" || host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '?', '#', ' ', ',']))
 }
 
 fn is_level(word: &str) -> bool {

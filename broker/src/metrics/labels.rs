@@ -73,6 +73,8 @@ label! {
     SetupRefusal = "reason" {
         /// No whole SETUP within `listen.setup_timeout`.
         Timeout = "timeout",
+        /// TLS or WebSocket did not come about, or it was another protocol.
+        Opening = "opening",
         /// Larger than `listen.setup_max`.
         TooLarge = "too_large",
         /// Not a SETUP, or not a valid one.

@@ -1,18 +1,21 @@
-//! Listeners, and what happens to a connection until its read loop begins.
+//! What happens to a connection until its read loop begins.
 
 use super::driver::{self, Read};
+use super::layers::first_byte;
+use super::listen::Listener;
 use super::setup::{self, Accepted, Refused};
 use super::{Relay, routine};
 use crate::link::{Link, Terms, Touched, Watch};
 use crate::metrics::{CloseReason, LinkKind, SetupRefusal};
+use bytes::BytesMut;
 use rsocket::frame::LENGTH;
-use rsocket::transport::{Batch, TcpTransport, Transport, readable, write_all};
+use rsocket::transport::{Batch, Transport, readable, write_all};
 use rsocket::{ErrorCode, FrameRef, FrameType, ReadBuffer};
 use std::future::Future;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::net::TcpListener;
+use tokio::time::timeout_at;
 
 /// How long accepting rests after it failed (no descriptors left), and how often that is logged.
 const REST: Duration = Duration::from_millis(100);
@@ -22,7 +25,7 @@ const LOG_EVERY: Duration = Duration::from_secs(10);
 const RETIRE: Duration = Duration::from_secs(30);
 
 /// Accepts connections until `stop` resolves; the listener is closed then.
-pub(crate) async fn accept(relay: Arc<Relay>, listener: TcpListener, stop: impl Future<Output = ()>) {
+pub(crate) async fn accept(relay: Arc<Relay>, listener: Listener, stop: impl Future<Output = ()>) {
     tokio::pin!(stop);
     let mut logged: Option<Instant> = None;
     loop {
@@ -30,8 +33,8 @@ pub(crate) async fn accept(relay: Arc<Relay>, listener: TcpListener, stop: impl 
             accepted = listener.accept() => accepted,
             () = &mut stop => return,
         };
-        match accepted.and_then(|(stream, _)| TcpTransport::new(stream)) {
-            Ok(transport) => drop(tokio::spawn(serve(relay.clone(), Arc::new(transport), LinkKind::App))),
+        match accepted {
+            Ok(socket) => drop(tokio::spawn(welcome(relay.clone(), socket, listener.is_secure))),
             Err(error)
                 if matches!(
                     error.kind(),
@@ -48,17 +51,45 @@ pub(crate) async fn accept(relay: Arc<Relay>, listener: TcpListener, stop: impl 
     }
 }
 
-/// Takes a connection inside this process: a service of the broker itself.
-pub(crate) fn attach(relay: &Arc<Relay>, transport: Arc<dyn Transport>) {
-    tokio::spawn(serve(relay.clone(), transport, LinkKind::Memory));
+/// A connection from outside: what is around RSocket is taken off first.
+async fn welcome(relay: Arc<Relay>, socket: Box<dyn Transport>, is_secure: bool) {
+    let peer = socket.peer();
+    let begun = Instant::now();
+    let deadline = (begun + relay.limits.setup_timeout).into();
+    let mut first = BytesMut::new();
+    let is_silent = timeout_at(deadline, first_byte(&*socket, &mut first)).await.is_err();
+    if is_silent && !is_secure {
+        return too_late(&relay, &*socket).await;
+    }
+    match timeout_at(deadline, relay.layers.open(socket, first, is_secure)).await {
+        Ok(Ok((transport, buffer))) => serve(relay, transport, LinkKind::App, buffer, begun).await,
+        Ok(Err(error)) => {
+            relay.meters.setups_refused.of(SetupRefusal::Opening).increment(1);
+            tracing::debug!(peer, %error, "a connection did not get to RSocket");
+        }
+        Err(_) => {
+            relay.meters.setups_refused.of(SetupRefusal::Timeout).increment(1);
+            tracing::debug!(peer, "nothing to go on came in time");
+        }
+    }
 }
 
-/// One connection from its first byte to its end.
-async fn serve(relay: Arc<Relay>, transport: Arc<dyn Transport>, kind: LinkKind) {
-    let mut buffer = ReadBuffer::new();
+/// Takes a connection inside this process: a service of the broker itself.
+pub(crate) fn attach(relay: &Arc<Relay>, transport: Arc<dyn Transport>) {
+    tokio::spawn(serve(relay.clone(), transport, LinkKind::Memory, ReadBuffer::new(), Instant::now()));
+}
+
+/// One connection from its SETUP, of which `buffer` may hold some, to its end.
+async fn serve(
+    relay: Arc<Relay>,
+    transport: Arc<dyn Transport>,
+    kind: LinkKind,
+    mut buffer: ReadBuffer,
+    begun: Instant,
+) {
     let peer = transport.peer();
     let reading = read_setup(&relay, &*transport, &mut buffer);
-    let accepted = match tokio::time::timeout(relay.limits.setup_timeout, reading).await {
+    let accepted = match timeout_at((begun + relay.limits.setup_timeout).into(), reading).await {
         Ok(Ok(accepted)) => accepted,
         Ok(Err(Some(refused))) => {
             relay.meters.setups_refused.of(refused.reason).increment(1);
@@ -66,12 +97,7 @@ async fn serve(relay: Arc<Relay>, transport: Arc<dyn Transport>, kind: LinkKind)
             return say(&*transport, &refused).await;
         }
         Ok(Err(None)) => return transport.shutdown(),
-        Err(_) => {
-            relay.meters.setups_refused.of(SetupRefusal::Timeout).increment(1);
-            let refused = Refused::new(SetupRefusal::Timeout, ErrorCode::INVALID_SETUP, "no SETUP came in time");
-            tracing::debug!(peer, "no SETUP came in time");
-            return say(&*transport, &refused).await;
-        }
+        Err(_) => return too_late(&relay, &*transport).await,
     };
     let Accepted { app, services, keepalive, lifetime, dialect, is_leased } = accepted;
     let watch = Watch::new(Instant::now(), keepalive, lifetime);
@@ -132,7 +158,11 @@ async fn read_setup(
 ) -> Result<Accepted, Option<Refused>> {
     let invalid = |text: &str| Some(Refused::new(SetupRefusal::Invalid, ErrorCode::INVALID_SETUP, text));
     loop {
-        if let Some(len) = buffer.complete(relay.limits.setup_max).map_err(|_| not_setup(buffer.range(0..3)))? {
+        let complete = buffer.complete(relay.limits.setup_max).map_err(|_| {
+            let text = "the first frame is longer than a SETUP may be";
+            Some(Refused::new(SetupRefusal::TooLarge, ErrorCode::INVALID_SETUP, text))
+        });
+        if let Some(len) = complete? {
             let wire = buffer.take(len);
             let view =
                 FrameRef::parse(&wire[LENGTH..]).map_err(|error| invalid(&format!("the first frame: {error}")))?;
@@ -165,25 +195,15 @@ async fn read_setup(
     }
 }
 
-/// A first frame too long to be SETUP: another protocol's first bytes, or simply too long.
-fn not_setup(first: &[u8]) -> Option<Refused> {
-    if first[0] == 0x16 {
-        tracing::debug!("a TLS client called a listener without TLS");
-        return None;
-    }
-    if first[0].is_ascii_uppercase() {
-        tracing::debug!("an HTTP client called an RSocket listener");
-        return None;
-    }
-    Some(Refused::new(
-        SetupRefusal::TooLarge,
-        ErrorCode::INVALID_SETUP,
-        "the first frame is longer than a SETUP may be",
-    ))
-}
-
 fn fresh_uuid() -> String {
     format!("{:032x}", fastrand::u128(..))
+}
+
+async fn too_late(relay: &Relay, transport: &dyn Transport) {
+    relay.meters.setups_refused.of(SetupRefusal::Timeout).increment(1);
+    tracing::debug!(peer = transport.peer(), "no SETUP came in time");
+    let refused = Refused::new(SetupRefusal::Timeout, ErrorCode::INVALID_SETUP, "no SETUP came in time");
+    say(transport, &refused).await;
 }
 
 /// Sends a refusal and ends the connection.

@@ -51,6 +51,10 @@ pub(super) async fn read(
         ConnectionError::Protocol(error) => {
             (CloseReason::Protocol, Some(Frame::error(0, ErrorCode::CONNECTION_ERROR, &error.to_string())))
         }
+        // What a layer around RSocket cannot read.
+        ConnectionError::Io(error) if error.kind() == ErrorKind::InvalidData => {
+            (CloseReason::Protocol, Some(Frame::error(0, ErrorCode::CONNECTION_ERROR, &error.to_string())))
+        }
         _ => (CloseReason::Peer, None),
     };
     driver.link.close(reason, farewell, &mut driver.touched);

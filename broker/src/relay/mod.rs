@@ -1,7 +1,8 @@
 //! From a socket to a route: accepts connections, reads frames, opens streams on the link that serves them.
 //!
 //! ```text
-//!  accept    listeners -> SETUP -> registry       setup      what SETUP says, checked
+//!  listen    sockets that accept                  layers     TLS and WebSocket, told by the first bytes
+//!  accept    connection -> SETUP -> registry      setup      what SETUP says, checked
 //!  driver    read loop of one link                dispatch   first frame of a stream: route and open
 //!  control   frames of stream 0                       events     what an app tells by METADATA_PUSH
 //!  failure   why a request goes nowhere
@@ -20,6 +21,8 @@ mod driver;
 mod events;
 mod failure;
 mod gathering;
+mod layers;
+mod listen;
 mod pace;
 mod reframe;
 mod route;
@@ -28,6 +31,8 @@ mod run;
 mod setup;
 
 pub(crate) use accept::{accept, attach};
+pub(crate) use layers::Layers;
+pub(crate) use listen::Listener;
 pub(crate) use routine::{keep_budget, keep_time};
 
 use crate::link::{Grant, Link, Shared, Touched};
@@ -70,6 +75,7 @@ pub(crate) struct Relay {
     pub shared: Arc<Shared>,
     pub registry: Registry,
     pub limits: Limits,
+    pub layers: Layers,
     pub meters: Arc<Meters>,
     links: Mutex<HashMap<u64, Arc<Link>>>,
     watched: Mutex<HashMap<u64, routine::Watched>>,
@@ -78,12 +84,13 @@ pub(crate) struct Relay {
 }
 
 impl Relay {
-    pub(crate) fn new(shared: Arc<Shared>, registry: Registry, limits: Limits) -> Arc<Self> {
+    pub(crate) fn new(shared: Arc<Shared>, registry: Registry, limits: Limits, layers: Layers) -> Arc<Self> {
         let meters = shared.meters.clone();
         Arc::new(Self {
             shared,
             registry,
             limits,
+            layers,
             meters,
             links: Mutex::default(),
             watched: Mutex::default(),

@@ -5,26 +5,51 @@
 //!
 //! ```text
 //!  control   health (discovery, configuration, administration: later)
+//!  starter   what the Java starters call on their broker, in Hessian
 //!  queue     nothing yet: durable topics, on a link of their own so that bulk publishing delays no health probe
 //! ```
 
 mod health;
+mod starter;
 
 use crate::relay::{Relay, attach};
 use crate::routing::Routes;
+use rsocket::engine::{Connection, Payload};
 use rsocket::transport::memory_pair;
 use std::sync::Arc;
 use towline_responder::{App, AppBuilder, Serve, StartError};
 use towline_service_api::builtin::HealthServer;
 
+/// The broker's own services.
+#[derive(Debug)]
+pub(crate) struct Services {
+    apps: Vec<App>,
+    starter: Connection,
+}
+
+impl Services {
+    /// Ends them, once nobody is left to call.
+    pub(crate) async fn close(&self) {
+        for app in &self.apps {
+            app.close().await;
+        }
+        self.starter.close(None);
+    }
+}
+
 /// Mounts every service; each answers when this returns.
 ///
 /// # Errors
 /// If one cannot be mounted: a defect of this program.
-pub(crate) async fn mount(relay: &Arc<Relay>, routes: &Arc<Routes>) -> Result<Vec<App>, StartError> {
+pub(crate) async fn mount(relay: &Arc<Relay>, routes: &Arc<Routes>) -> Result<Services, StartError> {
+    let (broker, starter) = memory_pair("towline.starter");
+    attach(relay, Arc::new(broker));
+    let starter = starter::mount(Arc::new(starter), routes.clone());
+    // Any answer will do: it comes behind SETUP.
+    let _refusal = starter.request_response(Payload::default()).await;
     let control = link(relay, "towline.control").serve(HealthServer::new(health::Check::new(routes.clone())));
     let queue = link(relay, "towline.queue");
-    Ok(vec![control.start().await?, queue.start().await?])
+    Ok(Services { apps: vec![control.start().await?, queue.start().await?], starter })
 }
 
 /// One end of a link inside the process, as an app.

@@ -27,6 +27,12 @@ pub struct Connection {
     shared: Arc<Shared>,
 }
 
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Connection({})", self.peer())
+    }
+}
+
 /// Opens the client's side: writes SETUP at once and spawns the driver. RSocket has no answer to SETUP: a refusal shows
 /// as the connection's end, with [`ConnectionError::Refused`].
 ///
