@@ -1,17 +1,30 @@
-use super::{Peer, SOON, Setup};
-use std::net::SocketAddr;
+use super::{Carrier, Peer, SOON, Setup};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, interval};
-use towline::config::{Config, ListenAddress};
+use towline::config::Config;
 use towline::metrics::{Meters, recorder};
 
-/// A broker in this process, on a port the system picked.
+/// A broker in this process, where nobody else listens.
 #[derive(Debug)]
 pub(crate) struct Broker {
     inner: towline::Broker,
+    /// Of a TCP listener without its scheme.
     pub address: String,
     meters: Arc<Meters>,
+    _file: Option<SocketFile>,
+}
+
+/// What a Unix socket leaves behind.
+#[derive(Debug)]
+struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // The broker may have removed it.
+        let _ = std::fs::remove_file(&self.0);
+    }
 }
 
 impl Broker {
@@ -21,17 +34,33 @@ impl Broker {
 
     /// With a changed configuration.
     pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::on_with(Carrier::Tcp, change).await
+    }
+
+    /// One whose apps connect over this carrier.
+    pub(crate) async fn on(carrier: Carrier) -> Self {
+        Self::on_with(carrier, |_| ()).await
+    }
+
+    /// The same with a changed configuration.
+    pub(crate) async fn on_with(carrier: Carrier, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
-        config.listen.addresses = vec![ListenAddress::Tcp(SocketAddr::from(([127, 0, 0, 1], 0)))];
+        config.listen.addresses = vec![carrier.listen()];
         change(&mut config);
         let meters = Arc::new(Meters::new(&recorder()));
-        let inner = towline::Broker::start(config, meters.clone()).await.expect("a free port");
-        let address = inner.addresses()[0].strip_prefix("tcp://").expect("a TCP listener").to_owned();
-        Self { inner, address, meters }
+        let inner = towline::Broker::start(config, meters.clone()).await.expect("an address of its own");
+        let address = inner.addresses()[0].trim_start_matches("tcp://").to_owned();
+        let file = address.strip_prefix("unix://").map(|path| SocketFile(path.into()));
+        Self { inner, address, meters, _file: file }
     }
 
     pub(crate) async fn connect(&self) -> Peer {
         Peer::connect(&self.address).await
+    }
+
+    /// An app that only asks, whose kernel keeps little of what it does not read.
+    pub(crate) async fn narrow_client(&self) -> Peer {
+        Peer::connect_narrow(&self.address).await.introduced(&Setup::anonymous()).await
     }
 
     /// An app.

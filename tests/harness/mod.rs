@@ -1,21 +1,23 @@
-//! Scripted peers over real TCP, and brokers to connect them to.
+//! Scripted peers over real sockets, and brokers to connect them to.
 //!
 //! ```text
 //!  broker   the broker inside this process        process   the program, killed on drop
-//!  peer     one connection, frame by frame        wire      frames and metadata, in few words
-//!  serve    responders that run by themselves
+//!  peer     one connection, frame by frame        carrier   TCP, Unix socket or WebSocket under it
+//!  serve    responders that run by themselves     wire      frames and metadata, in few words
 //! ```
 //! Nothing here sleeps. What must come is awaited for ten seconds; what must not come is disproved by a fence: an answer
 //! that the broker can only have queued behind it.
-#![allow(dead_code, unused_imports, reason = "each test binary uses its part")]
+#![allow(dead_code, unused_imports, unused_macros, reason = "each test binary uses its part")]
 
 mod broker;
+mod carrier;
 mod peer;
 mod process;
 mod serve;
 mod wire;
 
 pub(crate) use broker::Broker;
+pub(crate) use carrier::{Carrier, SERVED, over, over_all, over_streams};
 pub(crate) use peer::Peer;
 pub(crate) use process::{Process, descriptors};
 pub(crate) use serve::{echo, produce};

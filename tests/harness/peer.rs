@@ -1,9 +1,10 @@
+use super::carrier::Socket;
 use super::{SOON, Setup, call_with};
 use std::collections::HashSet;
 use std::io;
-use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_tungstenite::WebSocketStream;
 use towline_rsocket::frame::MAX_FRAME;
 use towline_rsocket::{Frame, FrameType, ReadBuffer, StreamId, flags};
 
@@ -13,7 +14,7 @@ const FENCES: StreamId = 0x4000_0001;
 /// One connection that does what the test says, and answers KEEPALIVE while it waits.
 #[derive(Debug)]
 pub(crate) struct Peer {
-    socket: TcpStream,
+    socket: Socket,
     buffer: ReadBuffer,
     fence: StreamId,
     /// KEEPALIVE with the respond flag is answered, and not shown.
@@ -27,20 +28,24 @@ impl Peer {
     }
 
     pub(crate) async fn try_connect(address: &str) -> io::Result<Self> {
-        Self::from(TcpStream::connect(address).await?)
+        Ok(Self::from(Socket::connect(address).await?))
     }
 
     /// A connection whose kernel keeps little of what this peer does not read.
     pub(crate) async fn connect_narrow(address: &str) -> Self {
-        let socket = TcpSocket::new_v4().expect("a socket");
-        socket.set_recv_buffer_size(16 * 1024).expect("a size the system takes");
-        let address = address.parse().expect("an address");
-        Self::from(socket.connect(address).await.expect("the broker accepts connections")).expect("a live socket")
+        Self::from(Socket::connect_narrow(address).await.expect("the broker accepts connections"))
     }
 
-    fn from(socket: TcpStream) -> io::Result<Self> {
-        socket.set_nodelay(true)?;
-        Ok(Self { socket, buffer: ReadBuffer::new(), fence: FENCES, is_answering: true })
+    fn from(socket: Socket) -> Self {
+        Self { socket, buffer: ReadBuffer::new(), fence: FENCES, is_answering: true }
+    }
+
+    /// The WebSocket under the frames, for a test of its own rules.
+    pub(crate) fn web_socket(&mut self) -> &mut WebSocketStream<TcpStream> {
+        match &mut self.socket {
+            Socket::Messages(socket) => socket,
+            Socket::Stream(stream) => panic!("{stream:?} carries no messages"),
+        }
     }
 
     /// A connected app; its services are in force when this returns.
@@ -65,14 +70,15 @@ impl Peer {
         self.send_bytes(&bytes).await;
     }
 
+    /// Frames behind their 24-bit lengths; over a byte stream also what is no frame.
     pub(crate) async fn send_bytes(&mut self, bytes: &[u8]) {
-        let sent = timeout(SOON, self.socket.write_all(bytes)).await.expect("the broker reads what it is sent");
+        let sent = timeout(SOON, self.socket.write(bytes)).await.expect("the broker reads what it is sent");
         sent.expect("the connection is open");
     }
 
     /// As [`Self::send_bytes`], to a broker that may close the connection meanwhile; false if it did.
     pub(crate) async fn try_send_bytes(&mut self, bytes: &[u8]) -> bool {
-        timeout(SOON, self.socket.write_all(bytes)).await.expect("the broker reads what it is sent").is_ok()
+        timeout(SOON, self.socket.write(bytes)).await.expect("the broker reads what it is sent").is_ok()
     }
 
     /// The next frame.
@@ -96,16 +102,10 @@ impl Peer {
                     return Some(frame);
                 }
                 // Whether the broker still wants it is seen by what follows.
-                let _ = self.socket.write_all(Frame::keepalive(false, view.data()).wire()).await;
+                let _ = self.socket.write(Frame::keepalive(false, view.data()).wire()).await;
             }
-            if self.socket.readable().await.is_err() {
+            if self.socket.read(&mut self.buffer).await == 0 {
                 return None;
-            }
-            match self.socket.try_read_buf(self.buffer.space()) {
-                Ok(0) => return None,
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => return None,
             }
         }
     }
