@@ -43,10 +43,21 @@ pub(super) fn cut_off() -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, text)
 }
 
+/// A peer that does not understand may simply drop the connection.
+pub(super) fn dropped(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => cut_off(),
+        _ => error,
+    }
+}
+
 /// What an error means while the two get to know each other.
 pub(super) fn handshake(error: &Error) -> io::Error {
     let text = match error {
-        Error::InvalidMessage(_) => format!("the peer does not speak TLS on this port ({error})"),
+        Error::InvalidMessage(_) => {
+            let text = format!("the peer does not speak TLS on this port ({error})");
+            return io::Error::new(io::ErrorKind::Unsupported, text);
+        }
         Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
             "the server's certificate is signed by no authority that is trusted here: give the certificate of the one that \
              signed it as a root"

@@ -13,8 +13,8 @@ impl TlsTransport {
     /// a timeout.
     ///
     /// # Errors
-    /// The client speaks no TLS (`InvalidData`), refused the certificate (`InvalidData`), or is gone; the client is told
-    /// why if it can hear.
+    /// The client speaks no TLS (`Unsupported`), refused the certificate (`InvalidData`), or hung up (`UnexpectedEof`); it is
+    /// told why if it can hear.
     pub async fn accept(inner: Box<dyn Transport>, tls: &ServerTls, first: BytesMut) -> io::Result<Self> {
         let session = ServerConnection::new(Arc::clone(&tls.0)).map_err(|error| error::broken(&error))?;
         Self::new(inner, session.into()).shake(first).await
@@ -23,8 +23,8 @@ impl TlsTransport {
     /// Completes the client's handshake with the server called `host`: a DNS name or an IP address, without a port.
     ///
     /// # Errors
-    /// The server is not trusted or speaks no TLS (`InvalidData`), it hung up (`UnexpectedEof`), or `host` is no name
-    /// (`InvalidInput`). The text says what to do.
+    /// The server speaks no TLS (`Unsupported`) or is not trusted (`InvalidData`), it hung up (`UnexpectedEof`), or `host` is
+    /// no name (`InvalidInput`). The text says what to do.
     pub async fn connect(inner: Box<dyn Transport>, tls: &ClientTls, host: &str) -> io::Result<Self> {
         let name = ServerName::try_from(host.to_owned()).map_err(|_| {
             io::Error::new(ErrorKind::InvalidInput, format!("{host:?} is no host name a certificate could be for"))
@@ -53,12 +53,12 @@ impl TlsTransport {
                 Some(Ok(())) if is_handshaking => return Err(error::cut_off()),
                 _ => {}
             }
-            write_all(&self, &mut Batch::default()).await?;
+            write_all(&self, &mut Batch::default()).await.map_err(error::dropped)?;
             if !is_handshaking {
                 return Ok(self);
             }
             bytes.clear();
-            self.fetch(&mut bytes).await?;
+            self.fetch(&mut bytes).await.map_err(error::dropped)?;
         }
     }
 
