@@ -3,7 +3,8 @@ use crate::error::StartError;
 /// Brokers an app connects to at most.
 const MAX_BROKERS: usize = 8;
 
-/// Where brokers listen: `rsocket://host:port`, or several of them, in a list or separated by commas.
+/// Where brokers listen: `rsocket://host:port` or `tcp://host:port` (plain TCP), `tls://host:port`, `unix:///path`; or
+/// several of them, in a list or separated by commas.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Addresses(Vec<String>);
 
@@ -12,8 +13,21 @@ pub struct Addresses(Vec<String>);
 pub(crate) struct Address {
     /// As people write it.
     pub(crate) text: String,
-    /// `host:port`.
+    pub(crate) scheme: Scheme,
+    /// `host:port`; empty for a Unix socket.
     pub(crate) host: String,
+    /// Of a Unix socket or a WebSocket.
+    pub(crate) path: String,
+}
+
+/// How a broker is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    Tcp,
+    Tls,
+    Unix,
+    WebSocket,
+    SecureWebSocket,
 }
 
 impl Addresses {
@@ -41,18 +55,52 @@ impl Addresses {
 impl Address {
     fn parse(text: &str) -> Result<Self, StartError> {
         let refused = |why: String| Err(StartError::Address { address: text.to_owned(), why });
-        let Some((scheme, host)) = text.split_once("://") else {
+        let Some((name, rest)) = text.split_once("://") else {
             return refused(format!("it has no scheme, write rsocket://{text}"));
         };
-        if !matches!(scheme, "rsocket" | "tcp") {
-            return refused(format!("this build speaks rsocket:// and tcp:// (both plain TCP), not {scheme}://"));
+        let Some(scheme) = Scheme::parse(name) else {
+            return refused(format!(
+                "this build speaks rsocket:// and tcp:// (both plain TCP), tls:// and unix://, not {name}://"
+            ));
+        };
+        if scheme == Scheme::Unix {
+            return match rest {
+                _ if !cfg!(unix) => refused("there are no Unix sockets on this system".to_owned()),
+                path if path.starts_with('/') && path.len() > 1 => {
+                    Ok(Self { text: text.to_owned(), scheme, host: String::new(), path: path.to_owned() })
+                }
+                _ => refused("write an absolute path, such as unix:///run/towline.sock".to_owned()),
+            };
         }
-        let host = host.trim_end_matches('/');
-        let port = host.rsplit_once(':').map(|(name, port)| (name.is_empty(), port.parse::<u16>()));
-        match port {
-            Some((false, Ok(1..))) => Ok(Self { text: format!("{scheme}://{host}"), host: host.to_owned() }),
-            _ => refused(format!("write host and port, such as {scheme}://127.0.0.1:9999")),
+        let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let port = host.rsplit_once(':').map(|(host, port)| (host.is_empty(), port.parse::<u16>()));
+        if !matches!(port, Some((false, Ok(1..)))) {
+            return refused(format!("write host and port, such as {name}://127.0.0.1:9999"));
         }
+        match scheme {
+            Scheme::WebSocket | Scheme::SecureWebSocket => refused(format!("{name}:// is not in this build")),
+            _ if path.len() > 1 => refused(format!("there is no path behind host and port, write {name}://{host}")),
+            _ => Ok(Self { text: format!("{name}://{host}"), scheme, host: host.to_owned(), path: String::new() }),
+        }
+    }
+
+    /// The host alone: what a certificate is for.
+    pub(crate) fn host_name(&self) -> &str {
+        let name = self.host.rsplit_once(':').map_or(&*self.host, |(name, _port)| name);
+        name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name)
+    }
+}
+
+impl Scheme {
+    fn parse(name: &str) -> Option<Self> {
+        Some(match name {
+            "rsocket" | "tcp" => Self::Tcp,
+            "tls" => Self::Tls,
+            "unix" => Self::Unix,
+            "ws" => Self::WebSocket,
+            "wss" => Self::SecureWebSocket,
+            _ => return None,
+        })
     }
 }
 

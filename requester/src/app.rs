@@ -21,8 +21,9 @@ pub struct App {
 }
 
 impl App {
-    /// Starts to describe an app that connects to these brokers, 8 at most: `rsocket://host:port` or `tcp://host:port`,
-    /// several of them in a list or separated by commas. It has one connection to each.
+    /// Starts to describe an app that connects to these brokers, 8 at most, several in a list or separated by
+    /// commas: `rsocket://host:port` or `tcp://host:port` (plain TCP), `tls://host:port`, or `unix:///path`. It has one
+    /// connection to each.
     pub fn connect(brokers: impl Into<Addresses>) -> AppBuilder {
         AppBuilder::dialling(brokers.into())
     }

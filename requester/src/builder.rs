@@ -7,7 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::timeout;
 use towline_rsocket::engine::Config;
-use towline_rsocket::transport::Transport;
+use towline_rsocket::transport::{ClientTls, Transport};
 use towline_service_api::ServiceKey;
 
 use crate::address::Addresses;
@@ -35,6 +35,7 @@ pub struct AppBuilder {
     connect_timeout: Duration,
     grace: Duration,
     config: Config,
+    roots: Option<Vec<u8>>,
     serving: Option<Box<dyn Serving>>,
 }
 
@@ -53,6 +54,7 @@ impl AppBuilder {
             connect_timeout: CONNECT_TIMEOUT,
             grace: GRACE,
             config: Config::default(),
+            roots: None,
             serving: None,
         }
     }
@@ -108,6 +110,12 @@ impl AppBuilder {
     /// The token it authenticates with.
     pub fn token(mut self, token: impl Into<String>) -> Self {
         self.identity.token = Some(token.into());
+        self
+    }
+
+    /// The authorities that sign the certificates of brokers at `tls://`, as PEM, in place of those every browser trusts.
+    pub fn roots_pem(mut self, roots: impl Into<Vec<u8>>) -> Self {
+        self.roots = Some(roots.into());
         self
     }
 
@@ -200,6 +208,10 @@ impl AppBuilder {
                 vec![Place::Given(Mutex::new(Some(transport)), peer)]
             }
         };
+        let tls = match self.roots {
+            Some(roots) => ClientTls::with_roots_pem(&roots)?,
+            None => ClientTls::public_roots(),
+        };
         let services = self.serving.as_ref().map(|serving| serving.services()).unwrap_or_default();
         check_unique(&services)?;
         let setup = self.identity.setup(&services)?;
@@ -212,6 +224,7 @@ impl AppBuilder {
             identity: self.identity,
             setup,
             config: self.config,
+            tls,
             responder: self.serving.map_or_else(|| Arc::new(NoServices) as _, Serving::into_responder),
             is_serving: !services.is_empty(),
             grace: self.grace,

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use thiserror::Error;
+use towline_rsocket::transport::TlsError;
 use towline_service_api::ServiceKey;
 
 /// Why an app did not start.
@@ -26,6 +27,9 @@ pub enum StartError {
         /// What is wrong and what to write.
         why: String,
     },
+    /// The roots given cannot be used.
+    #[error("the roots given to AppBuilder::roots_pem cannot be used: {0}")]
+    Roots(#[from] TlsError),
     /// Two services have one key.
     #[error("the service {0} is served twice: give one of them another group or version")]
     ServedTwice(ServiceKey),

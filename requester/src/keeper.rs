@@ -7,13 +7,14 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use towline_rsocket::engine::{CallFailure, ClientSetup, Config, Payload, Responder, connect};
-use towline_rsocket::transport::{TcpTransport, Transport};
+use towline_rsocket::transport::{ClientTls, Transport};
 use towline_rsocket::{ConnectionError, ErrorCode};
 use towline_service_api::builtin::HealthClient;
 use towline_service_api::{Call, CallOptions, Client, Encoding};
 
 use crate::address::Address;
 use crate::backoff::{Backoff, Pace};
+use crate::dial::{dial, unanswered};
 use crate::front::Front;
 use crate::link::{Link, Signals, Unclaimed};
 use crate::metadata;
@@ -30,6 +31,7 @@ pub(crate) struct Common {
     pub(crate) identity: Identity,
     pub(crate) setup: ClientSetup,
     pub(crate) config: Config,
+    pub(crate) tls: ClientTls,
     pub(crate) responder: Arc<dyn Responder>,
     pub(crate) is_serving: bool,
     pub(crate) grace: Duration,
@@ -131,8 +133,8 @@ impl Keeper {
             Place::Given(transport, _) => {
                 transport.lock().take().ok_or_else(|| failed("the connection was used up".to_owned()))?
             }
-            Place::Dialled(address) => match timeout(PATIENCE, TcpTransport::connect(&address.host)).await {
-                Ok(Ok(transport)) => Arc::new(transport),
+            Place::Dialled(address) => match timeout(PATIENCE, dial(address, &self.common.tls)).await {
+                Ok(Ok(transport)) => transport,
                 Ok(Err(error)) => return Err(failed(error.to_string())),
                 Err(_elapsed) => return Err(failed(format!("no connection within {PATIENCE:?}"))),
             },
@@ -144,7 +146,7 @@ impl Keeper {
         let unclaimed = Unclaimed::new(&connection);
         match timeout(PATIENCE, connection.request_response(probe())).await {
             Ok(Ok(_) | Err(CallFailure::Stream(_))) => {}
-            Ok(Err(CallFailure::Connection { error, .. })) => return Err(self.trouble(error)),
+            Ok(Err(CallFailure::Connection { error, .. })) => return Err(self.unanswered(error)),
             Err(_elapsed) => return Err(failed(format!("SETUP was sent, and no answer came within {PATIENCE:?}"))),
         }
         unclaimed.claim();
@@ -159,6 +161,16 @@ impl Keeper {
         } else {
             tracing::debug!(broker, why = text, "{what}");
         }
+    }
+
+    /// No answer came at all: the address may be the fault.
+    fn unanswered(&self, error: ConnectionError) -> Trouble {
+        let text = match &self.place {
+            Place::Dialled(address) => unanswered(address, &error),
+            Place::Given(..) => error.to_string(),
+        };
+        let trouble = self.trouble(error);
+        if trouble.is_refusal { trouble } else { Trouble { text, ..trouble } }
     }
 
     fn trouble(&self, error: ConnectionError) -> Trouble {

@@ -28,6 +28,7 @@ mod app;
 mod backoff;
 mod builder;
 mod caller;
+mod dial;
 mod error;
 mod front;
 mod handling;

@@ -14,10 +14,30 @@ fn a_list_is_read_in_every_form() {
 }
 
 #[test]
+fn a_certificate_is_for_the_host_alone() {
+    for (text, name) in
+        [("tls://example.org:1", "example.org"), ("tls://[::1]:2/", "::1"), ("tls://127.0.0.1:3", "127.0.0.1")]
+    {
+        assert_eq!(Addresses::from(text).parse().unwrap()[0].host_name(), name);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_unix_socket_is_a_path() {
+    let address = &Addresses::from("unix:///run/towline.sock").parse().unwrap()[0];
+    assert_eq!((&*address.text, &*address.host, &*address.path), ("unix:///run/towline.sock", "", "/run/towline.sock"));
+}
+
+#[test]
 fn what_this_build_cannot_do_is_refused_by_name() {
     for (text, why) in [
-        ("tls://a:1", "this build speaks rsocket:// and tcp:// (both plain TCP), not tls://"),
-        ("ws://a:1", "not ws://"),
+        ("http://a:1", "this build speaks rsocket:// and tcp:// (both plain TCP), tls:// and unix://, not http://"),
+        ("ws://a:1/rsocket", "ws:// is not in this build"),
+        ("wss://a:1", "wss:// is not in this build"),
+        ("wss://a", "write host and port, such as wss://127.0.0.1:9999"),
+        ("tls://a:1/b", "there is no path behind host and port, write tls://a:1"),
+        ("unix://towline.sock", "write an absolute path, such as unix:///run/towline.sock"),
         ("127.0.0.1:9999", "it has no scheme, write rsocket://127.0.0.1:9999"),
         ("rsocket://a", "write host and port, such as rsocket://127.0.0.1:9999"),
         ("rsocket://:9", "write host and port"),

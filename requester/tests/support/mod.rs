@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::future::{self, BoxFuture};
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt};
@@ -18,7 +18,9 @@ use towline_requester::rsocket::engine::{
     AcceptedSetup, Config, Connection, Inbound, Item, Payload, Responder, accept,
 };
 use towline_requester::rsocket::metadata::{Composite, Mime, mime, routing::Tags};
-use towline_requester::rsocket::transport::{MemoryTransport, TcpTransport, Transport, memory_pair};
+use towline_requester::rsocket::transport::{
+    MemoryTransport, ServerTls, TcpTransport, TlsTransport, Transport, memory_pair,
+};
 use towline_requester::rsocket::{ErrorCode, StreamError};
 use towline_requester::{App, AppBuilder, RpcError, service};
 
@@ -34,6 +36,11 @@ pub(crate) trait Desk {
 }
 
 use towline_requester::{Stream, Streaming};
+
+pub(crate) const CA: &[u8] = include_bytes!("../../../rsocket/tests/fixtures/ca.pem");
+pub(crate) const OTHER_CA: &[u8] = include_bytes!("../../../rsocket/tests/fixtures/other-ca.pem");
+const CERTIFICATE: &[u8] = include_bytes!("../../../rsocket/tests/fixtures/server.pem");
+const KEY: &[u8] = include_bytes!("../../../rsocket/tests/fixtures/server.key");
 
 /// How long a test waits for what must come.
 const SOON: Duration = Duration::from_secs(10);
@@ -195,6 +202,41 @@ impl Broker {
             }
         });
         Self { address, accepted, seen, cancelled, task }
+    }
+
+    /// Behind TLS, with a certificate for `localhost` and the loopback addresses.
+    pub(crate) async fn secure(script: impl Fn(&Seen) -> Act + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("tls://{}", listener.local_addr().unwrap());
+        let (ends, accepted, seen, cancelled) = ends(Arc::new(script));
+        let tls = ServerTls::from_pem(CERTIFICATE, KEY).unwrap();
+        let task = tokio::spawn(async move {
+            loop {
+                let (socket, _) = listener.accept().await.unwrap();
+                let socket = Box::new(TcpTransport::new(socket).unwrap());
+                // Who speaks no TLS or trusts another authority is gone.
+                if let Ok(transport) = TlsTransport::accept(socket, &tls, BytesMut::new()).await {
+                    ends.clone().accept(Arc::new(transport), None).await;
+                }
+            }
+        });
+        Self { address, accepted, seen, cancelled, task }
+    }
+
+    /// On a Unix socket.
+    #[cfg(unix)]
+    pub(crate) fn local(path: &std::path::Path, script: impl Fn(&Seen) -> Act + Send + Sync + 'static) -> Self {
+        let listener = tokio::net::UnixListener::bind(path).unwrap();
+        let (ends, accepted, seen, cancelled) = ends(Arc::new(script));
+        let task = tokio::spawn(async move {
+            loop {
+                let (socket, _) = listener.accept().await.unwrap();
+                ends.clone()
+                    .accept(Arc::new(towline_requester::rsocket::transport::UnixTransport::new(socket)), None)
+                    .await;
+            }
+        });
+        Self { address: format!("unix://{}", path.display()), accepted, seen, cancelled, task }
     }
 
     /// And the other end of its one connection.
