@@ -132,13 +132,13 @@ impl TlsTransport {
             }
             drop(session);
             if n == 0 {
-                return Err(ErrorKind::WriteZero.into());
+                break;
             }
             batch.advance(n);
             taken += n;
         }
         unsent.push(out.into_inner());
-        Ok(taken)
+        if taken == 0 { Err(ErrorKind::WriteZero.into()) } else { Ok(taken) }
     }
 
     /// Writes what is unsent and what the session has to say.
@@ -211,10 +211,9 @@ impl Transport for TlsTransport {
             return Ok(0);
         }
         let taken = self.encrypt(batch, &mut unsent)?;
-        match self.push(&mut unsent) {
-            Err(error) if error.kind() != ErrorKind::WouldBlock => Err(error),
-            _ => Ok(taken),
-        }
+        // Some of it may be with the peer even if this fails: it counts as taken, and the next call fails.
+        let _ = self.push(&mut unsent);
+        Ok(taken)
     }
 
     fn has_unsent(&self) -> bool {

@@ -147,3 +147,21 @@ async fn shutdown_tells_the_peer_what_read_found() {
     let error = receive(&*server).await.unwrap_err();
     assert!(error.to_string().contains("received fatal alert"), "{error}");
 }
+
+#[tokio::test]
+async fn what_may_have_reached_the_socket_counts_as_taken() {
+    let (client, server) = pair().await;
+    drop(server);
+    let mut all = batch(b"lost");
+    assert_eq!(client.try_write(&mut all).unwrap(), 4);
+    assert!(all.is_empty() && client.has_unsent());
+    assert_eq!(client.try_write(&mut all).unwrap_err().kind(), ErrorKind::BrokenPipe);
+}
+
+#[tokio::test]
+async fn nothing_is_written_after_shutdown() {
+    let (client, _server) = pair().await;
+    client.shutdown();
+    let error = write_all(&*client, &mut batch(b"late")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+}
