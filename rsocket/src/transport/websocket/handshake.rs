@@ -157,10 +157,7 @@ pub(super) async fn connect(inner: &dyn Transport, host: &str, path: &str) -> io
     let checked = head.map_or_else(|| Err("a response's head over 16 KiB".to_owned()), |head| check(&head, &key));
     match checked {
         Ok(()) => Ok(BytesMut::from(&bytes[..])),
-        Err(text) => {
-            inner.shutdown();
-            Err(io::Error::new(io::ErrorKind::InvalidData, format!("no upgrade to WebSocket: {text}")))
-        }
+        Err(text) => Err(io::Error::new(io::ErrorKind::InvalidData, format!("no upgrade to WebSocket: {text}"))),
     }
 }
 

@@ -45,17 +45,16 @@ pub(super) async fn write(inner: &dyn Transport, text: &str) -> io::Result<()> {
     write_all(inner, &mut batch).await
 }
 
-/// Reads what is there and ends the connection: closing a socket with unread bytes would take back what was written.
+/// Reads what is there: closing a socket with unread bytes would take back what was written.
 pub(super) fn discard(inner: &dyn Transport) {
     let mut bytes = BytesMut::new();
     for _ in 0..READS {
         bytes.clear();
         bytes.reserve(MAX_HEAD);
         if !matches!(inner.try_read(&mut bytes), Ok(1..)) {
-            break;
+            return;
         }
     }
-    inner.shutdown();
 }
 
 /// The fields of a head.

@@ -209,9 +209,7 @@ impl Transport for WebSocketTransport {
     /// Sends CLOSE if that is possible at once: between messages, and if the peer takes it.
     fn shutdown(&self) {
         self.write(|writer| {
-            if !writer.is_closed
-                && let Some(frame) = writer.encoder.close(writer.code)
-            {
+            if let Some(frame) = writer.encoder.close(writer.code) {
                 writer.unsent.push(frame);
                 // The connection ends anyway.
                 let _ = writer.flush(&*self.inner);
