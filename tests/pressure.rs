@@ -1,11 +1,9 @@
-//! Credit, and those who do not keep to it: scripted peers over real TCP.
+//! Limits, and those who do not keep to them or to their credit: scripted peers over real TCP.
 
 mod harness;
 
 #[path = "pressure/budget.rs"]
 mod budget;
-#[path = "pressure/credit.rs"]
-mod credit;
 #[path = "pressure/limits.rs"]
 mod limits;
 #[path = "pressure/overrun.rs"]

@@ -63,6 +63,13 @@ impl Broker {
         Peer::connect_narrow(&self.address).await.introduced(&Setup::anonymous()).await
     }
 
+    /// What is said to these first bytes before the connection is closed.
+    pub(crate) async fn refusal(&self, bytes: &[u8]) -> (u32, String) {
+        let mut peer = self.connect().await;
+        peer.send_bytes(bytes).await;
+        peer.expect_end().await
+    }
+
     /// An app.
     pub(crate) async fn join(&self, setup: Setup) -> Peer {
         Peer::join(&self.address, &setup).await

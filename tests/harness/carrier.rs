@@ -21,7 +21,7 @@ pub(crate) enum Carrier {
 }
 
 /// What this broker listens on. A promise over any other carrier is not checked.
-pub(crate) const SERVED: &[Carrier] = &[Carrier::Tcp];
+pub(crate) const SERVED: &[Carrier] = &[Carrier::Tcp, Carrier::Unix, Carrier::WebSocket];
 
 impl Carrier {
     /// An address nobody else listens on.

@@ -3,7 +3,7 @@
 //! ```text
 //!  broker   the broker inside this process        process   the program, killed on drop
 //!  peer     one connection, frame by frame        carrier   TCP, Unix socket or WebSocket under it
-//!  serve    responders that run by themselves     wire      frames and metadata, in few words
+//!  serve    calls, and responders that run alone     wire      frames and metadata, in few words
 //! ```
 //! Nothing here sleeps. What must come is awaited for ten seconds; what must not come is disproved by a fence: an answer
 //! that the broker can only have queued behind it.
@@ -20,7 +20,7 @@ pub(crate) use broker::Broker;
 pub(crate) use carrier::{Carrier, SERVED, over, over_all, over_streams};
 pub(crate) use peer::Peer;
 pub(crate) use process::{Process, descriptors};
-pub(crate) use serve::{echo, produce};
+pub(crate) use serve::{echo, expect_alive, produce, refusal, serves};
 pub(crate) use wire::*;
 
 use std::time::Duration;

@@ -1,6 +1,6 @@
-//! Responders that run by themselves until their connection ends.
+//! Calls and responders, in few words; some run by themselves until their connection ends.
 
-use super::{Peer, item, last};
+use super::{Peer, call, call_with, item, last};
 use std::collections::HashMap;
 use tokio::task::JoinHandle;
 use towline_rsocket::frame::PayloadParts;
@@ -23,6 +23,33 @@ pub(crate) fn echo(mut peer: Peer) -> JoinHandle<usize> {
         }
         calls
     })
+}
+
+/// A call of this requester reaches this responder and its answer comes back, on streams nobody else uses.
+pub(crate) async fn expect_alive(client: &mut Peer, server: &mut Peer) {
+    client.send(call(99, "test.Echo.call", b"alive")).await;
+    let id = server.expect(FrameType::RequestResponse).await.view().stream_id();
+    server.send(last(id, b"alive")).await;
+    client.expect_item(99, flags::NEXT | flags::COMPLETE, b"alive").await;
+}
+
+/// The ERROR that a call with this metadata gets.
+pub(crate) async fn refusal(client: &mut Peer, metadata: Option<&[u8]>) -> (u32, String) {
+    client.send(call_with(1, metadata, b"")).await;
+    client.expect_error(1).await
+}
+
+/// The one of these peers that gets the next call on a fresh stream; it answers.
+pub(crate) async fn serves(client: &mut Peer, peers: &mut [Peer]) -> usize {
+    client.send(call(1, "test.Echo.call", b"who")).await;
+    let (frame, at) = {
+        let waits = peers.iter_mut().map(|peer| Box::pin(peer.expect(FrameType::RequestResponse)));
+        let (frame, at, _) = futures::future::select_all(waits).await;
+        (frame, at)
+    };
+    peers[at].send(last(frame.view().stream_id(), b"me")).await;
+    client.expect_item(1, flags::NEXT | flags::COMPLETE, b"me").await;
+    at
 }
 
 /// What an obedient producer was asked for.

@@ -91,6 +91,25 @@ pub(crate) fn framed(frame: &[u8]) -> Vec<u8> {
     [&(frame.len() as u32).to_be_bytes()[1..], frame].concat()
 }
 
+/// Bytes of a frame of any type, as a byte stream carries them.
+pub(crate) fn raw(stream: StreamId, kind: u8, bits: u16, body: &[u8]) -> Vec<u8> {
+    framed(&[&stream.to_be_bytes()[..], &(u16::from(kind) << 10 | bits).to_be_bytes(), body].concat())
+}
+
+/// SETUP with changed bytes, as a byte stream carries them.
+pub(crate) fn patched_setup(patch: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut frame = Setup::anonymous().frame().view().bytes().to_vec();
+    patch(&mut frame);
+    framed(&frame)
+}
+
+/// Request metadata of this many bytes, its routing entry last.
+pub(crate) fn padded(len: usize) -> Vec<u8> {
+    let route = route("test.Echo.call");
+    let pad = vec![7; len - route.len() - 4];
+    [&CompositeBuilder::new().entry(mime::TRACING, &pad).finish()[..], &route].concat()
+}
+
 /// A uuid an app may have: 32 characters, told apart by its first ones.
 pub(crate) fn uuid(name: &str) -> String {
     format!("{name:-<32}")

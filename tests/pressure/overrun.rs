@@ -4,34 +4,6 @@ use crate::harness::*;
 use towline_rsocket::{Frame, FrameType, flags};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_responder_sends_too_much_waits_until_it_is_asked_for() {
-    let broker = Broker::start().await;
-    let (mut client, mut server) = broker.pair().await;
-    client.send(stream(1, 2, "test.Echo.list", b"")).await;
-    server.expect(FrameType::RequestStream).await;
-    server.send_all((0..10u8).map(|n| item(2, &[n])).chain([complete(2)])).await;
-    server.fence().await;
-    let mut next = 0u8;
-    for more in [0, 1, 3, 2] {
-        if more > 0 {
-            client.send(Frame::request_n(1, more)).await;
-        }
-        for _ in 0..if next == 0 { 2 } else { more } {
-            client.expect_item(1, flags::NEXT, &[next]).await;
-            next += 1;
-        }
-        client.expect_nothing().await;
-    }
-    client.send(Frame::request_n(1, MAX_N)).await;
-    client.expect_item(1, flags::NEXT, &[8]).await;
-    client.expect_item(1, flags::NEXT, &[9]).await;
-    client.expect_item(1, flags::COMPLETE, b"").await;
-    // What was parked is no credit for the responder.
-    assert!(server.fence().await.is_empty());
-    client.expect_nothing().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn credit_that_was_not_passed_on_yet_is_no_overrun() {
     let broker = Broker::start().await;
     let (mut client, mut server) = broker.pair().await;

@@ -4,51 +4,6 @@ use crate::harness::*;
 use towline_rsocket::{Frame, FrameType, flags};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_without_credit_holds_back_no_other_of_its_connections() {
-    let broker = Broker::start().await;
-    let mut client = broker.client().await;
-    produce(broker.serve("test.Echo").await, 1000);
-    client.send_all((0..20).map(|nth| stream(1 + 2 * nth, 1, "test.Echo.list", b""))).await;
-    for _ in 0..20 {
-        client.expect(FrameType::Payload).await;
-    }
-    client.send(stream(101, 3000, "test.Echo.list", &3000u64.to_be_bytes())).await;
-    for _ in 0..3000 {
-        client.expect_payload(101).await;
-    }
-    client.send(Frame::request_n(7, 2)).await;
-    client.expect_payload(7).await;
-    client.expect_payload(7).await;
-    client.expect_nothing().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_requester_that_asks_for_all_and_reads_nothing_holds_back_no_other() {
-    let broker = Broker::start().await;
-    produce(broker.serve("test.Echo").await, 1000);
-    let mut stalled = Vec::new();
-    for _ in 0..5 {
-        let mut peer = Peer::connect_narrow(&broker.address).await.introduced(&Setup::anonymous()).await;
-        peer.send(stream(1, MAX_N, "test.Echo.list", b"")).await;
-        stalled.push(peer);
-    }
-    let mut client = broker.client().await;
-    for round in 0..5u32 {
-        let id = 1 + 2 * round;
-        client.send(stream(id, 2000, "test.Echo.list", &2000u64.to_be_bytes())).await;
-        for n in 0..2000u64 {
-            assert_eq!(client.expect_payload(id).await.view().data()[..8], n.to_be_bytes());
-        }
-    }
-    // Each of the stalled ones gets the items it asked for, in order, once it reads.
-    for peer in &mut stalled {
-        for n in 0..2000u64 {
-            assert_eq!(peer.expect_payload(1).await.view().data()[..8], n.to_be_bytes());
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_keepalive_is_answered_before_the_megabytes_that_wait() {
     let broker = Broker::start().await;
     let mut server = broker.serve("test.Echo").await;

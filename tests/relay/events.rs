@@ -143,15 +143,3 @@ async fn an_app_that_says_so_gets_no_new_calls_and_finishes_the_old_ones() {
     client.send(call(7, "test.Echo.call", b"back")).await;
     server.expect(FrameType::RequestResponse).await;
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn other_pushes_change_nothing() {
-    let broker = Broker::start().await;
-    let (mut client, mut server) = broker.pair().await;
-    for junk in [&b""[..], b"{", b"\xfe\x00\x00\x01x", br#"{"type":"com.alibaba.rsocket.events.AppStatusEvent"}"#] {
-        server.send(Frame::metadata_push(junk)).await;
-    }
-    server.expect_nothing().await;
-    client.send(call(1, "test.Echo.call", b"")).await;
-    server.expect(FrameType::RequestResponse).await;
-}

@@ -1,28 +1,10 @@
-//! Requests whose metadata spans fragments, and deadlines.
+//! The limits of requests whose metadata spans fragments, and deadlines.
 
 use crate::harness::*;
 use std::time::{Duration, Instant};
-use towline_rsocket::fragment::{Whole, split};
 use towline_rsocket::frame::PayloadParts;
-use towline_rsocket::metadata::{Composite, CompositeBuilder, Mime, mime};
+use towline_rsocket::metadata::{Composite, Mime};
 use towline_rsocket::{Frame, FrameType, flags};
-
-fn fragments(stream: u32, metadata: &[u8], data: &[u8]) -> Vec<Frame> {
-    let parts = PayloadParts { metadata: Some(metadata), data };
-    let whole = Whole { kind: FrameType::RequestResponse, stream, flags: 0, request_n: 0, parts };
-    let mut frames = Vec::new();
-    split(whole, 64, |frame| frames.push(frame));
-    frames
-}
-
-/// Metadata of this many bytes, its routing entry last.
-fn padded(len: usize) -> Vec<u8> {
-    let route = route("test.Echo.call");
-    let pad = vec![7; len - route.len() - 4];
-    let mut metadata = CompositeBuilder::new().entry(mime::TRACING, &pad).finish().to_vec();
-    metadata.extend_from_slice(&route);
-    metadata
-}
 
 fn part(kind: Option<FrameType>, stream: u32, metadata: &[u8]) -> Frame {
     let parts = PayloadParts { metadata: Some(metadata), data: b"" };
@@ -35,53 +17,6 @@ fn part(kind: Option<FrameType>, stream: u32, metadata: &[u8]) -> Frame {
 fn deadline(metadata: &[u8]) -> u32 {
     let entry = Composite::new(metadata).find(Mime::named(DEADLINE)).expect("a deadline");
     u32::from_be_bytes(entry.try_into().expect("4 bytes"))
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn metadata_in_fragments_is_gathered_and_relayed_fragment_by_fragment() {
-    let broker = Broker::start().await;
-    let (mut client, mut server) = broker.pair().await;
-    let sent = fragments(1, &padded(1000), &[9; 500]);
-    assert!(sent.len() > 20, "{}", sent.len());
-    for frame in &sent {
-        client.send(frame.clone()).await;
-    }
-    for (nth, frame) in sent.iter().enumerate() {
-        let arrived = server.recv().await;
-        assert_eq!(arrived.view().stream_id(), 2);
-        assert_eq!(
-            (arrived.view().kind(), arrived.view().flags()),
-            (frame.view().kind(), frame.view().flags()),
-            "{nth}"
-        );
-        assert_eq!(parts(&arrived), parts(frame), "{nth}");
-    }
-    server.send(last(2, b"ok")).await;
-    client.expect_item(1, flags::NEXT | flags::COMPLETE, b"ok").await;
-    client.expect_nothing().await;
-    server.expect_nothing().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn requests_that_are_gathered_do_not_mix_and_hold_back_no_other() {
-    let broker = Broker::start().await;
-    let (mut client, mut server) = broker.pair().await;
-    let (a, b) = (fragments(1, &padded(300), b"of a"), fragments(3, &padded(300), b"of b"));
-    let (last_a, last_b) = (a.len() - 1, b.len() - 1);
-    for (a, b) in a[..last_a].iter().zip(&b[..last_b]) {
-        client.send_all([a.clone(), b.clone()]).await;
-    }
-    client.send(call(5, "test.Echo.call", b"whole")).await;
-    assert_eq!(server.expect(FrameType::RequestResponse).await.view().data(), b"whole");
-    client.send_all([b[last_b].clone(), a[last_a].clone()]).await;
-    for (id, data) in [(4, b"of b"), (6, b"of a")] {
-        assert_eq!(server.expect(FrameType::RequestResponse).await.view().stream_id(), id);
-        let mut joined = Vec::new();
-        for _ in 0..last_a {
-            joined.extend_from_slice(server.expect_payload(id).await.view().data());
-        }
-        assert_eq!(joined, data);
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,19 @@
 use crate::harness::*;
 use towline_rsocket::{Frame, FrameType, flags};
 
+over_all! {
+    a_responder_without_end_sends_exactly_what_was_asked_for,
+    all_credit_is_passed_on_in_the_end_and_never_more,
+    credit_asked_for_in_small_steps_adds_up,
+    the_largest_n_three_times_is_no_magic_number,
+    the_reserved_bit_of_n_is_no_part_of_it,
+    a_request_n_of_zero_asks_for_nothing,
+    a_channel_grants_upstream_what_its_responder_asked_for,
+    an_item_in_fragments_uses_one_credit,
+    what_a_responder_sends_too_much_waits_until_it_is_asked_for,
+    a_stream_asks_for_at_least_one_item,
+}
+
 /// A responder that sends exactly what it has credit for; what it sends are its items' numbers.
 struct Obedient {
     peer: Peer,
@@ -40,9 +53,8 @@ impl Obedient {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_responder_without_end_sends_exactly_what_was_asked_for() {
-    let broker = Broker::start().await;
+async fn a_responder_without_end_sends_exactly_what_was_asked_for(carrier: Carrier) {
+    let broker = Broker::on(carrier).await;
     let mut client = broker.client().await;
     for opening in [stream(1, 3, "test.Echo.list", b""), channel(1, flags::COMPLETE, 3, "test.Echo.talk", b"")] {
         let server = broker.serve("test.Echo").await;
@@ -69,9 +81,8 @@ async fn a_responder_without_end_sends_exactly_what_was_asked_for() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn all_credit_is_passed_on_in_the_end_and_never_more() {
-    let broker = Broker::start().await;
+async fn all_credit_is_passed_on_in_the_end_and_never_more(carrier: Carrier) {
+    let broker = Broker::on(carrier).await;
     let mut client = broker.client().await;
     let server = produce(broker.serve("test.Echo").await, 100);
     for (id, n) in [(1, 1), (3, 7), (5, 9), (7, 1000), (9, 5000)] {
@@ -85,9 +96,8 @@ async fn all_credit_is_passed_on_in_the_end_and_never_more() {
     assert_eq!(server.await.expect("it ends"), [1, 7, 9, 1000, 5000]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn credit_asked_for_in_small_steps_adds_up() {
-    let broker = Broker::start().await;
+async fn credit_asked_for_in_small_steps_adds_up(carrier: Carrier) {
+    let broker = Broker::on(carrier).await;
     let mut client = broker.client().await;
     let server = produce(broker.serve("test.Echo").await, 3000);
     client.send(stream(1, 1, "test.Echo.list", &600u64.to_be_bytes())).await;
@@ -111,9 +121,8 @@ async fn credit_asked_for_in_small_steps_adds_up() {
     assert_eq!(server.await.expect("it ends"), [600]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_largest_n_three_times_is_no_magic_number() {
-    let broker = Broker::start().await;
+async fn the_largest_n_three_times_is_no_magic_number(carrier: Carrier) {
+    let broker = Broker::on(carrier).await;
     let mut client = broker.client().await;
     let server = produce(broker.serve("test.Echo").await, 64);
     client.send(stream(1, MAX_N, "test.Echo.list", &2000u64.to_be_bytes())).await;
@@ -127,9 +136,8 @@ async fn the_largest_n_three_times_is_no_magic_number() {
     assert!(granted[0] >= 2000 && granted[0] < 2000 + 4096, "no more than a window ahead: {granted:?}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_reserved_bit_of_n_is_no_part_of_it() {
-    let broker = Broker::start().await;
+async fn the_reserved_bit_of_n_is_no_part_of_it(carrier: Carrier) {
+    let broker = Broker::on(carrier).await;
     let (mut client, mut server) = broker.pair().await;
     let mut request = stream(1, 1, "test.Echo.list", b"");
     request.bytes_mut()[6] |= 0x80;
@@ -148,9 +156,8 @@ async fn the_reserved_bit_of_n_is_no_part_of_it() {
     server.expect_nothing().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_request_n_of_zero_asks_for_nothing() {
-    let broker = Broker::start().await;
+async fn a_request_n_of_zero_asks_for_nothing(carrier: Carrier) {
+    let broker = Broker::on(carrier).await;
     let (mut client, mut server) = broker.pair().await;
     client.send(stream(1, 1, "test.Echo.list", b"")).await;
     server.expect(FrameType::RequestStream).await;
@@ -161,9 +168,8 @@ async fn a_request_n_of_zero_asks_for_nothing() {
     server.expect_nothing().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_channel_grants_upstream_what_its_responder_asked_for() {
-    let broker = Broker::start().await;
+async fn a_channel_grants_upstream_what_its_responder_asked_for(carrier: Carrier) {
+    let broker = Broker::on(carrier).await;
     let (mut client, mut server) = broker.pair().await;
     client.send(channel(1, 0, 1, "test.Echo.talk", b"arguments")).await;
     server.expect(FrameType::RequestChannel).await;
@@ -186,9 +192,8 @@ async fn a_channel_grants_upstream_what_its_responder_asked_for() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_item_in_fragments_uses_one_credit() {
-    let broker = Broker::start().await;
+async fn an_item_in_fragments_uses_one_credit(carrier: Carrier) {
+    let broker = Broker::on(carrier).await;
     let (mut client, mut server) = broker.pair().await;
     client.send(stream(1, 2, "test.Echo.list", b"")).await;
     assert_eq!(server.expect(FrameType::RequestStream).await.view().request_n(), 2);
@@ -209,4 +214,42 @@ async fn an_item_in_fragments_uses_one_credit() {
         assert_eq!(client.expect_payload(1).await.view().data(), [2, part]);
     }
     client.expect_nothing().await;
+}
+
+async fn what_a_responder_sends_too_much_waits_until_it_is_asked_for(carrier: Carrier) {
+    let broker = Broker::on(carrier).await;
+    let (mut client, mut server) = broker.pair().await;
+    client.send(stream(1, 2, "test.Echo.list", b"")).await;
+    server.expect(FrameType::RequestStream).await;
+    server.send_all((0..10u8).map(|n| item(2, &[n])).chain([complete(2)])).await;
+    server.fence().await;
+    let mut next = 0u8;
+    for more in [0, 1, 3, 2] {
+        if more > 0 {
+            client.send(Frame::request_n(1, more)).await;
+        }
+        for _ in 0..if next == 0 { 2 } else { more } {
+            client.expect_item(1, flags::NEXT, &[next]).await;
+            next += 1;
+        }
+        client.expect_nothing().await;
+    }
+    client.send(Frame::request_n(1, MAX_N)).await;
+    client.expect_item(1, flags::NEXT, &[8]).await;
+    client.expect_item(1, flags::NEXT, &[9]).await;
+    client.expect_item(1, flags::COMPLETE, b"").await;
+    // What was parked is no credit for the responder.
+    assert!(server.fence().await.is_empty());
+    client.expect_nothing().await;
+}
+
+async fn a_stream_asks_for_at_least_one_item(carrier: Carrier) {
+    let broker = Broker::on(carrier).await;
+    let (mut client, mut server) = broker.pair().await;
+    for frame in [stream(1, 0, "test.Echo.list", b""), channel(3, 0, 0, "test.Echo.talk", b"")] {
+        let id = frame.view().stream_id();
+        client.send(frame).await;
+        assert_eq!(client.expect_error(id).await.0, 0x204);
+    }
+    server.expect_nothing().await;
 }

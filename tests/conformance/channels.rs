@@ -3,6 +3,16 @@
 use crate::harness::*;
 use towline_rsocket::{Frame, FrameType, flags};
 
+over_all! {
+    a_requester_that_completes_still_gets_items,
+    a_responder_that_completes_still_gets_items,
+    a_channel_may_complete_with_its_request,
+    cancel_from_the_requester_ends_both_halves,
+    cancel_from_the_responder_ends_the_upstream_half_alone,
+    an_error_of_either_side_ends_both_halves,
+    ten_channels_of_one_connection_do_not_mix,
+}
+
 /// A channel on stream 1 and 2 with room for items both ways.
 async fn open(client: &mut Peer, server: &mut Peer) {
     client.send(channel(1, 0, 8, "test.Echo.talk", b"arguments")).await;
@@ -33,9 +43,8 @@ async fn expect_over(client: &mut Peer, server: &mut Peer) {
     client.expect_nothing().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_requester_that_completes_still_gets_items() {
-    let broker = Broker::start().await;
+async fn a_requester_that_completes_still_gets_items(carrier: Carrier) {
+    let broker = Broker::on(carrier).await;
     let (mut client, mut server) = broker.pair().await;
     open(&mut client, &mut server).await;
     up(&mut client, &mut server, b"up").await;
@@ -49,9 +58,8 @@ async fn a_requester_that_completes_still_gets_items() {
     expect_over(&mut client, &mut server).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_responder_that_completes_still_gets_items() {
-    let broker = Broker::start().await;
+async fn a_responder_that_completes_still_gets_items(carrier: Carrier) {
+    let broker = Broker::on(carrier).await;
     let (mut client, mut server) = broker.pair().await;
     open(&mut client, &mut server).await;
     server.send(complete(2)).await;
@@ -63,9 +71,8 @@ async fn a_responder_that_completes_still_gets_items() {
     expect_over(&mut client, &mut server).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_channel_may_complete_with_its_request() {
-    let broker = Broker::start().await;
+async fn a_channel_may_complete_with_its_request(carrier: Carrier) {
+    let broker = Broker::on(carrier).await;
     let (mut client, mut server) = broker.pair().await;
     client.send(channel(1, flags::COMPLETE, 3, "test.Echo.talk", b"")).await;
     let request = server.expect(FrameType::RequestChannel).await;
@@ -76,9 +83,8 @@ async fn a_channel_may_complete_with_its_request() {
     expect_over(&mut client, &mut server).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn cancel_from_the_requester_ends_both_halves() {
-    let broker = Broker::start().await;
+async fn cancel_from_the_requester_ends_both_halves(carrier: Carrier) {
+    let broker = Broker::on(carrier).await;
     let (mut client, mut server) = broker.pair().await;
     open(&mut client, &mut server).await;
     client.send(Frame::cancel(1)).await;
@@ -86,9 +92,8 @@ async fn cancel_from_the_requester_ends_both_halves() {
     expect_over(&mut client, &mut server).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn cancel_from_the_responder_ends_the_upstream_half_alone() {
-    let broker = Broker::start().await;
+async fn cancel_from_the_responder_ends_the_upstream_half_alone(carrier: Carrier) {
+    let broker = Broker::on(carrier).await;
     let (mut client, mut server) = broker.pair().await;
     open(&mut client, &mut server).await;
     server.send(Frame::cancel(2)).await;
@@ -100,9 +105,8 @@ async fn cancel_from_the_responder_ends_the_upstream_half_alone() {
     expect_over(&mut client, &mut server).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_error_of_either_side_ends_both_halves() {
-    let broker = Broker::start().await;
+async fn an_error_of_either_side_ends_both_halves(carrier: Carrier) {
+    let broker = Broker::on(carrier).await;
     for is_requester in [true, false] {
         let (mut client, mut server) = (broker.client().await, broker.serve("test.Echo").await);
         open(&mut client, &mut server).await;
@@ -119,9 +123,8 @@ async fn an_error_of_either_side_ends_both_halves() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn ten_channels_of_one_connection_do_not_mix() {
-    let broker = Broker::start().await;
+async fn ten_channels_of_one_connection_do_not_mix(carrier: Carrier) {
+    let broker = Broker::on(carrier).await;
     let (mut client, mut server) = broker.pair().await;
     client.send_all((0..10).map(|n| channel(1 + 2 * n, 0, 5, "test.Echo.talk", &[n as u8]))).await;
     for n in 0..10u8 {
