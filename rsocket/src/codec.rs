@@ -34,13 +34,18 @@ impl ReadBuffer {
             self.bytes = SPARE.take().unwrap_or_default();
         }
         let free = self.bytes.capacity() - len;
-        let left = self.announced().map_or(0, |frame| (LENGTH + frame).saturating_sub(len));
-        if left > READ {
-            if free == 0 {
-                self.bytes.reserve(left.min(len.max(READ)));
+        match self.announced().map(|frame| LENGTH + frame) {
+            Some(end) if end > len && end > READ => {
+                if free == 0 {
+                    // What is left at the end is taken along rather than asked for again: no more than the frame.
+                    let doubled = len.max(READ) * 2;
+                    let mut grown = BytesMut::with_capacity(if end < doubled + READ { end } else { doubled });
+                    grown.extend_from_slice(&self.bytes);
+                    self.bytes = grown;
+                }
             }
-        } else if free < READ / 4 {
-            self.bytes.reserve(READ);
+            _ if free < READ / 4 => self.bytes.reserve(READ),
+            _ => {}
         }
         &mut self.bytes
     }
@@ -143,6 +148,25 @@ mod tests {
             }
             assert_eq!(frames, [wire[..9].to_vec(), wire[9..].to_vec()], "cut every {step} bytes");
             assert!(buffer.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_long_frame_takes_no_more_memory_than_it_has_bytes() {
+        for len in [READ - 3, READ, 100_000, 1 << 20, MAX_FRAME] {
+            let mut wire = vec![0; LENGTH + len];
+            wire[..LENGTH].copy_from_slice(&(len as u32).to_be_bytes()[1..]);
+            let mut buffer = ReadBuffer::new();
+            let mut rest = &wire[..];
+            while !rest.is_empty() {
+                let space = buffer.space();
+                let free = (space.capacity() - space.len()).min(rest.len());
+                assert!(free > 0, "{} bytes are left", rest.len());
+                space.extend_from_slice(&rest[..free]);
+                rest = &rest[free..];
+            }
+            assert!(buffer.capacity() <= (LENGTH + len).max(2 * READ), "{} bytes for {len}", buffer.capacity());
+            assert_eq!(buffer.complete(MAX_FRAME), Ok(Some(LENGTH + len)));
         }
     }
 
