@@ -10,6 +10,8 @@ mod events;
 mod gathering;
 #[path = "relay/instances.rs"]
 mod instances;
+#[path = "relay/listeners.rs"]
+mod listeners;
 #[path = "relay/reframing.rs"]
 mod reframing;
 #[path = "relay/routing.rs"]

@@ -54,6 +54,11 @@ impl Broker {
         Self { inner, address, meters, _file: file }
     }
 
+    /// Every address, as apps write it.
+    pub(crate) fn addresses(&self) -> Vec<String> {
+        self.inner.addresses()
+    }
+
     pub(crate) async fn connect(&self) -> Peer {
         Peer::connect(&self.address).await
     }
