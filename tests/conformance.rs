@@ -27,6 +27,8 @@ mod resume;
 mod setup;
 #[path = "conformance/streams.rs"]
 mod streams;
+#[path = "conformance/table.rs"]
+mod table;
 #[path = "conformance/transport.rs"]
 mod transport;
 #[path = "conformance/unexpected.rs"]

@@ -1,0 +1,73 @@
+//! The table in docs/conformance.md names every requirement and tests that exist.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+/// The requirements, by section: those of the specification that can be told from outside.
+const REQUIREMENTS: &[(&str, &[u32])] = &[
+    ("TRN", &[1, 2, 3, 4]),
+    ("WS", &[1, 3, 4, 5]),
+    ("FRM", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),
+    ("SID", &[1, 2, 3, 4, 5, 6, 7, 8]),
+    ("SET", &[1, 2, 3, 4, 5, 6, 7, 8]),
+    ("CON", &[1, 2, 3, 4, 5, 6]),
+    ("KA", &[1, 2, 3, 4, 5, 6, 7]),
+    ("LEA", &[1, 2, 3, 4, 5]),
+    ("FLW", &[1, 2, 3, 4, 5, 6, 7]),
+    ("RR", &[1, 2, 3]),
+    ("RS", &[1, 2]),
+    ("RC", &[1, 2, 3, 4, 5, 6, 7, 8, 9]),
+    ("FNF", &[1, 2]),
+    ("REQ", &[1, 2]),
+    ("PAY", &[1, 2, 3]),
+    ("FRG", &[1, 2, 3, 4, 5, 6, 7, 8]),
+    ("ERR", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 11]),
+    ("UNX", &[1, 2, 3, 4, 5, 6, 8]),
+    ("MDP", &[1]),
+    ("RES", &[1, 2, 5, 6, 8, 9]),
+    ("EXT", &[1, 2, 3, 4, 5, 6, 7]),
+    ("BRK", &[1, 2, 3, 4, 5, 6, 7, 8]),
+];
+
+/// The cells of each row of each table.
+fn rows(text: &str) -> impl Iterator<Item = Vec<&str>> {
+    text.lines()
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| id ") && !line.starts_with("| --- "))
+        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+}
+
+/// Why this test does not count, if it does not.
+fn fault(test: &str) -> Option<String> {
+    let Some((file, function)) = test.split_once("::") else { return Some("no `file::function`".into()) };
+    let path = if file.contains('/') { file.to_owned() } else { format!("tests/conformance/{file}") };
+    let Ok(text) = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(&path)) else {
+        return Some(format!("{path} does not exist"));
+    };
+    (!text.contains(&format!("fn {function}("))).then(|| format!("{path} has no {function}"))
+}
+
+#[test]
+fn every_requirement_has_its_row_and_every_test_named_there_exists() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/conformance.md");
+    let text = fs::read_to_string(path).expect("the table");
+    let ids = REQUIREMENTS.iter().flat_map(|(section, ids)| ids.iter().map(move |id| format!("{section}-{id:02}")));
+    let mut missing: BTreeSet<String> = ids.collect();
+    let mut faults = Vec::new();
+    for row in rows(&text) {
+        let [id, requirement, does, tests] = row[..] else { panic!("{row:?} has not four cells") };
+        if !missing.remove(id) {
+            faults.push(format!("{id}: no such requirement, or a second row"));
+        }
+        if requirement.is_empty() || does.is_empty() {
+            faults.push(format!("{id}: an empty cell"));
+        }
+        // In place of tests there may be a reason why there are none.
+        let named: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        if named.is_empty() && !tests.starts_with("none: ") {
+            faults.push(format!("{id}: neither a test nor a reason"));
+        }
+        faults.extend(named.into_iter().filter_map(fault).map(|fault| format!("{id}: {fault}")));
+    }
+    assert!(missing.is_empty() && faults.is_empty(), "no row: {missing:?}; {faults:#?}");
+}
