@@ -19,6 +19,8 @@ mod frames;
 mod interactions;
 #[path = "conformance/keepalive.rs"]
 mod keepalive;
+#[path = "conformance/lease.rs"]
+mod lease;
 #[path = "conformance/metadata.rs"]
 mod metadata;
 #[path = "conformance/resume.rs"]
