@@ -14,6 +14,8 @@ mod instances;
 mod listeners;
 #[path = "relay/reframing.rs"]
 mod reframing;
+#[path = "relay/registering.rs"]
+mod registering;
 #[path = "relay/routing.rs"]
 mod routing;
 #[path = "relay/setup.rs"]

@@ -2,6 +2,7 @@ use std::cell::Cell;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use futures::Stream;
 use tokio::time::Instant;
 use towline_service_api::RpcError;
@@ -17,6 +18,7 @@ tokio::task_local! {
 #[derive(Debug)]
 pub struct Handling {
     deadline: Option<Instant>,
+    metadata: Option<Bytes>,
     /// A call of the handler was refused, provably undelivered.
     has_refused_call: Cell<bool>,
 }
@@ -26,13 +28,25 @@ pub struct Handling {
 pub struct Handled<S> {
     items: S,
     deadline: Option<Instant>,
+    metadata: Option<Bytes>,
     has_refused_call: bool,
 }
 
 impl Handling {
     /// A request that is to be answered by then.
     pub fn new(deadline: Option<Instant>) -> Self {
-        Self { deadline, has_refused_call: Cell::new(false) }
+        Self { deadline, metadata: None, has_refused_call: Cell::new(false) }
+    }
+
+    /// With the request's own composite metadata.
+    #[must_use]
+    pub fn with_metadata(self, metadata: Option<Bytes>) -> Self {
+        Self { metadata, ..self }
+    }
+
+    /// The composite metadata of the request this task answers, as it came: tracing, origin, entries of one's own.
+    pub fn metadata() -> Option<Bytes> {
+        HANDLING.try_with(|handling| handling.metadata.clone()).ok().flatten()
     }
 
     /// When the request this task answers has to be done; `None` if it answers none, or has no deadline.
@@ -57,7 +71,7 @@ impl Handling {
 
     /// Runs a handler that makes items; errors as in [`run`](Self::run).
     pub fn stream<S>(self, items: S) -> Handled<S> {
-        Handled { items, deadline: self.deadline, has_refused_call: false }
+        Handled { items, deadline: self.deadline, metadata: self.metadata, has_refused_call: false }
     }
 
     /// A call ended with this error.
@@ -80,7 +94,9 @@ impl<T, S: Stream<Item = Result<T, RpcError>> + Unpin> Stream for Handled<S> {
     type Item = Result<T, RpcError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let handling = Handling { deadline: self.deadline, has_refused_call: Cell::new(self.has_refused_call) };
+        let metadata = self.metadata.clone();
+        let has_refused_call = Cell::new(self.has_refused_call);
+        let handling = Handling { deadline: self.deadline, metadata, has_refused_call };
         let (polled, has_refused_call) = HANDLING.sync_scope(handling, || {
             let polled = Pin::new(&mut self.items).poll_next(cx);
             (polled, HANDLING.with(|handling| handling.has_refused_call.get()))

@@ -35,8 +35,8 @@ impl Answering {
 
     /// Reads a request and starts its handler. Errors: RST-600404, RST-700501, RST-201404, or past its deadline.
     fn open(&self, request: Payload, interaction: Interaction, items: Option<Items>) -> Result<Found, RpcError> {
-        let Payload { metadata: head, data: arguments } = request;
-        let head = Head::read(head.as_deref().unwrap_or_default());
+        let Payload { metadata: sent, data: arguments } = request;
+        let head = Head::read(sent.as_deref().unwrap_or_default());
         let route = Route::parse(head.route()?);
         let (encoding, accept) = head.encodings(self.default)?;
         let left = head.deadline();
@@ -46,7 +46,7 @@ impl Answering {
         let service: &dyn Dispatch = self.table.find(route).ok_or_else(|| self.table.missing(route))?;
         let request = Request { encoding, accept, arguments, items };
         let reply = service.dispatch(route.method, interaction, request)?;
-        let handling = Handling::new(left.map(|left| Instant::now() + left));
+        let handling = Handling::new(left.map(|left| Instant::now() + left)).with_metadata(sent.clone());
         Ok(Found { reply, handling })
     }
 

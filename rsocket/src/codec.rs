@@ -34,17 +34,16 @@ impl ReadBuffer {
             self.bytes = SPARE.take().unwrap_or_default();
         }
         let free = self.bytes.capacity() - len;
-        match self.announced().map(|frame| LENGTH + frame) {
-            Some(end) if end > len && end > READ => {
-                if free == 0 {
-                    // What is left at the end is taken along rather than asked for again: no more than the frame.
-                    let doubled = len.max(READ) * 2;
-                    let mut grown = BytesMut::with_capacity(if end < doubled + READ { end } else { doubled });
-                    grown.extend_from_slice(&self.bytes);
-                    self.bytes = grown;
-                }
+        let long = self.announced().map(|frame| LENGTH + frame).filter(|end| *end > len.max(READ));
+        match long {
+            Some(end) if free == 0 => {
+                // What is left at the end is taken along rather than asked for again: no more than the frame.
+                let doubled = len.max(READ) * 2;
+                let mut grown = BytesMut::with_capacity(if end < doubled + READ { end } else { doubled });
+                grown.extend_from_slice(&self.bytes);
+                self.bytes = grown;
             }
-            _ if free < READ / 4 => self.bytes.reserve(READ),
+            None if free < READ / 4 => self.bytes.reserve(READ),
             _ => {}
         }
         &mut self.bytes

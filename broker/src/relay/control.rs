@@ -79,8 +79,7 @@ impl Control {
         match code {
             // About to close: no more calls to it, those in progress go on.
             ErrorCode::CONNECTION_CLOSE => {
-                self.relay.registry.hide(&self.link);
-                self.link.set_draining(true);
+                self.relay.hide(&self.link);
                 Ok(())
             }
             // "Handling the Unexpected": a server ignores the codes that only a server sends.

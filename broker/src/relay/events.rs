@@ -144,27 +144,15 @@ impl Events {
 }
 
 fn apply(relay: &Relay, link: &Arc<Link>, news: News) {
-    let registry = &relay.registry;
     let keys = |services: Vec<LocatorJson>| services.into_iter().map(LocatorJson::key).collect::<Vec<_>>();
     match news {
-        News::Status(1) => serve(relay, link),
-        News::Status(2 | -1) => {
-            registry.hide(link);
-            link.set_draining(true);
-        }
+        News::Status(1) => relay.show(link),
+        News::Status(2 | -1) => relay.hide(link),
         News::Status(_) => {}
-        News::Exposed(services) => {
-            super::log_refused(link, registry.expose(link, keys(services), false));
-            serve(relay, link);
-        }
-        News::Hidden(services) => registry.withdraw(link, &keys(services)),
-        News::Ports(ports) => registry.set_ports(link, ports),
+        News::Exposed(services) => super::log_refused(link, relay.expose(link, keys(services))),
+        News::Hidden(services) => relay.registry.withdraw(link, &keys(services)),
+        News::Ports(ports) => relay.registry.set_ports(link, ports),
     }
-}
-
-fn serve(relay: &Relay, link: &Arc<Link>) {
-    link.set_draining(false);
-    relay.registry.show(link);
 }
 
 #[cfg(test)]

@@ -33,6 +33,7 @@ mod setup;
 pub(crate) use accept::{accept, attach};
 pub(crate) use layers::Layers;
 pub(crate) use listen::Listener;
+pub(crate) use route::CALLER_MIME;
 pub(crate) use routine::{keep_budget, keep_time};
 
 use crate::link::{Grant, Link, Shared, Touched};
@@ -44,6 +45,7 @@ use rsocket::{ErrorCode, Frame};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
+use towline_service_api::ServiceKey;
 
 /// Limits of what is read, from configuration.
 #[derive(Clone, Copy, Debug)]
@@ -108,8 +110,28 @@ impl Relay {
         self.links.lock().values().cloned().collect()
     }
 
-    fn link(&self, id: u64) -> Option<Arc<Link>> {
+    /// A link, as long as it is open.
+    pub(crate) fn link(&self, id: u64) -> Option<Arc<Link>> {
         self.links.lock().get(&id).cloned()
+    }
+
+    /// Publishes services of an app's link, and serves them even if it had said that it serves no more.
+    pub(crate) fn expose(&self, link: &Arc<Link>, services: Vec<ServiceKey>) -> Registration {
+        let done = self.registry.expose(link, services, false);
+        self.show(link);
+        done
+    }
+
+    /// Routes to a link again.
+    fn show(&self, link: &Arc<Link>) {
+        link.set_draining(false);
+        self.registry.show(link);
+    }
+
+    /// Takes a link out of routing; its streams go on.
+    fn hide(&self, link: &Arc<Link>) {
+        self.registry.hide(link);
+        link.set_draining(true);
     }
 
     /// Refuses new connections from now on.

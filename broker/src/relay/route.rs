@@ -5,7 +5,8 @@ use crate::routing::RouteKey;
 use rsocket::metadata::{Composite, Malformed, Mime, mime};
 
 /// The entry that tells the broker's own services who calls: only the broker writes it.
-pub(super) const CALLER: Mime<'static> = Mime::Name(b"message/x.towline.caller.v0");
+pub(crate) const CALLER_MIME: &[u8] = b"message/x.towline.caller.v0";
+pub(super) const CALLER: Mime<'static> = Mime::Name(CALLER_MIME);
 
 /// The entry that carries a deadline: u32 big-endian, milliseconds left.
 const DEADLINE: Mime<'static> = Mime::Name(b"message/x.towline.deadline.v0");

@@ -49,6 +49,18 @@ pub(crate) enum Rejected {
     Closed,
 }
 
+impl Rejected {
+    /// For programs.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::Name(_) => "invalid-name",
+            Self::Reserved(_) => "reserved",
+            Self::TooMany(_) => "too-many",
+            Self::Closed => "closed",
+        }
+    }
+}
+
 /// Limits, from configuration.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Caps {

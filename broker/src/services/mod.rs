@@ -4,12 +4,13 @@
 //! names, and nothing bounds what waits for them but the service behind.
 //!
 //! ```text
-//!  control   health (discovery, configuration, administration: later)
+//!  control   health, registry (discovery, configuration, administration: later)
 //!  starter   what the Java starters call on their broker, in Hessian
 //!  queue     nothing yet: durable topics, on a link of their own so that bulk publishing delays no health probe
 //! ```
 
 mod health;
+mod registry;
 mod starter;
 
 use crate::relay::{Relay, attach};
@@ -18,7 +19,7 @@ use rsocket::engine::{Connection, Payload};
 use rsocket::transport::memory_pair;
 use std::sync::Arc;
 use towline_responder::{App, AppBuilder, Serve, StartError};
-use towline_service_api::builtin::HealthServer;
+use towline_service_api::builtin::{HealthServer, RegistryServer};
 
 /// The broker's own services.
 #[derive(Debug)]
@@ -47,7 +48,9 @@ pub(crate) async fn mount(relay: &Arc<Relay>, routes: &Arc<Routes>) -> Result<Se
     let starter = starter::mount(Arc::new(starter), routes.clone());
     // Any answer will do: it comes behind SETUP.
     let _refusal = starter.request_response(Payload::default()).await;
-    let control = link(relay, "towline.control").serve(HealthServer::new(health::Check::new(routes.clone())));
+    let control = link(relay, "towline.control")
+        .serve(HealthServer::new(health::Check::new(routes.clone())))
+        .serve(RegistryServer::new(registry::Register::new(relay.clone())));
     let queue = link(relay, "towline.queue");
     Ok(Services { apps: vec![control.start().await?, queue.start().await?], starter })
 }

@@ -4,6 +4,7 @@
 mod health;
 mod hessian;
 
+use crate::relay::CALLER_MIME;
 use crate::routing::Routes;
 use futures::FutureExt;
 use futures::future::{BoxFuture, ready};
@@ -87,7 +88,7 @@ impl<'a> Call<'a> {
         let form = find(mime::MESSAGE_MIME).and_then(mime::read_message_mime).and_then(Form::of);
         let form =
             form.ok_or_else(|| invalid("RST-700404: No encoding metadata; send Hessian, JSON or MessagePack"))?;
-        let caller = find(Mime::Name(b"message/x.towline.caller.v0"));
+        let caller = find(Mime::Name(CALLER_MIME));
         let caller = caller.and_then(|json| serde_json::from_slice::<Caller>(json).ok());
         let of_setup = caller.and_then(|caller| Form::of(Mime::named(&caller.data_mime)));
         let answer = if of_setup == Some(Form::Hessian) { Form::Hessian } else { form };
