@@ -2,10 +2,16 @@
 
 mod harness;
 
+use futures::SinkExt;
 use harness::*;
+use std::any::Any;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame as WsFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use towline_rsocket::frame::{MAX_FRAME, PayloadParts};
 use towline_rsocket::{Frame, FrameType, flags};
 
@@ -24,28 +30,48 @@ const CONNECTIONS: usize = READERS + UNFINISHED + FRAGMENTERS + FLOODERS + PUSHE
 const CALLS: u32 = 500;
 const ANSWERS: u32 = 12;
 
+/// Whoever misbehaves, its connection kept open.
+type Attacker = Box<dyn Any + Send>;
+
 async fn narrow(address: &str) -> Peer {
     Peer::connect_narrow(address).await.introduced(&Setup::anonymous()).await
 }
 
 /// Asks for all there is and reads nothing.
-async fn reader(address: String) -> Peer {
+async fn reader(address: String) -> Attacker {
     let mut peer = narrow(&address).await;
     peer.send(stream(1, MAX_N, "test.Hog.list", b"")).await;
-    peer
+    Box::new(peer)
 }
 
 /// Begins a frame of 16 MiB and does not end it.
-async fn unfinished(address: String, bytes: usize) -> Peer {
+async fn unfinished(address: String, bytes: usize) -> Attacker {
     let mut peer = narrow(&address).await;
     let mut frame = vec![0; bytes];
     frame[..9].copy_from_slice(&[0xFF, 0xFF, 0xFF, 0, 0, 0, 1, 0x0A << 2, 0]);
     peer.try_send_bytes(&frame).await;
-    peer
+    Box::new(peer)
+}
+
+/// Begins a message of 16 MiB on a WebSocket, in frames of which none is the last.
+async fn unended(address: String, bytes: usize) -> Attacker {
+    let stream = TcpStream::connect(&address).await.expect("the broker accepts connections");
+    let (mut socket, _) =
+        tokio_tungstenite::client_async(format!("ws://{address}"), stream).await.expect("it upgrades");
+    let setup = Setup::anonymous().frame().view().bytes().to_vec();
+    socket.send(Message::binary(setup)).await.expect("it is open");
+    for nth in 0..bytes.div_ceil(64 * 1024) {
+        let kind = OpCode::Data(if nth == 0 { Data::Binary } else { Data::Continue });
+        let part = WsFrame::message(vec![7; bytes.min(64 * 1024)], kind, false);
+        if socket.send(Message::Frame(part)).await.is_err() {
+            break;
+        }
+    }
+    Box::new(socket)
 }
 
 /// Requests whose fragments never end: data for one that reads it, or metadata that says nothing.
-async fn fragmenter(address: String, is_data: bool) -> Peer {
+async fn fragmenter(address: String, is_data: bool) -> Attacker {
     let mut peer = narrow(&address).await;
     let metadata = if is_data { route("test.Hog.take") } else { vec![7; 1000] };
     let parts = PayloadParts { metadata: Some(&metadata), data: if is_data { b"x" } else { b"" } };
@@ -59,15 +85,15 @@ async fn fragmenter(address: String, is_data: bool) -> Peer {
                 Frame::payload(stream, flags::FOLLOWS, parts)
             };
             if !peer.try_send_bytes(frame.wire()).await {
-                return peer;
+                return Box::new(peer);
             }
         }
     }
-    peer
+    Box::new(peer)
 }
 
 /// Requests nobody serves; their refusals are not read.
-async fn flooder(address: String) -> Peer {
+async fn flooder(address: String) -> Attacker {
     let mut peer = narrow(&address).await;
     let batch: Vec<u8> = (0..500).flat_map(|nth| call(1 + 2 * nth, "test.Nobody.call", b"").wire().to_vec()).collect();
     for _ in 0..40 {
@@ -75,18 +101,18 @@ async fn flooder(address: String) -> Peer {
             break;
         }
     }
-    peer
+    Box::new(peer)
 }
 
 /// Calls an app that reads nothing.
-async fn pusher(address: String) -> Peer {
+async fn pusher(address: String) -> Attacker {
     let mut peer = Peer::join(&address, &Setup::anonymous()).await;
     for nth in 0..500 {
         if !peer.try_send_bytes(call(1 + 2 * nth, "test.Stuck.call", &[7; 60_000]).wire()).await {
             break;
         }
     }
-    peer
+    Box::new(peer)
 }
 
 /// Calls and counts: every one is answered.
@@ -166,14 +192,19 @@ impl Scene {
         Some(Self { broker, base, budget, _stuck: stuck })
     }
 
-    fn attack(&self) -> JoinSet<Peer> {
+    fn attack(&self) -> JoinSet<Attacker> {
         let address = || self.broker.address.clone();
         let mut attacks = JoinSet::new();
         for _ in 0..READERS {
             attacks.spawn(reader(address()));
         }
         for nth in 0..UNFINISHED {
-            attacks.spawn(unfinished(address(), if nth % 2 == 0 { MIB } else { 10 }));
+            let bytes = if nth % 2 == 0 { MIB } else { 10 };
+            if nth % 4 < 2 {
+                attacks.spawn(unfinished(address(), bytes));
+            } else {
+                attacks.spawn(unended(address(), bytes));
+            }
         }
         for nth in 0..FRAGMENTERS {
             attacks.spawn(fragmenter(address(), nth % 2 == 0));

@@ -132,7 +132,7 @@ impl Driver {
                     return error;
                 }
                 // What is long is charged as it grows: the budget must not learn of megabytes after they were read.
-                let is_long = self.buffer.len() >= LONG;
+                let is_long = self.buffer.len() + transport.held() >= LONG;
                 if is_long {
                     self.report();
                 }
