@@ -30,9 +30,11 @@ async fn join(broker: &Broker, setup: Setup) -> (Peer, (u32, u32)) {
     (peer, lease)
 }
 
-/// A responder of `test.Echo` that leases.
+/// A responder of `test.Echo` that leases; its service is in force when this returns.
 async fn leasing(broker: &Broker) -> Peer {
-    join(broker, Setup::anonymous().service("test.Echo")).await.0
+    let (mut server, _) = join(broker, Setup::anonymous().service("test.Echo")).await;
+    server.expect_nothing().await;
+    server
 }
 
 async fn expect_lease(peer: &mut Peer) -> (u32, u32) {
