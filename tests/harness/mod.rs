@@ -17,7 +17,7 @@ mod serve;
 mod wire;
 
 pub(crate) use broker::Broker;
-pub(crate) use carrier::{Carrier, SERVED, over, over_all, over_streams};
+pub(crate) use carrier::{Carrier, over, over_all, over_streams};
 pub(crate) use peer::Peer;
 pub(crate) use process::{Process, descriptors};
 pub(crate) use serve::{echo, expect_alive, produce, refusal, serves};

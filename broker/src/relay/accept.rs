@@ -110,14 +110,15 @@ async fn serve(
     relay.meters.links_accepted.increment(1);
     relay.meters.links_open.of(kind).increment(1.0);
     tracing::info!(link = link.id, peer, app = name, services = services.len(), "app connected");
-    let mut touched = Touched::default();
-    link.begin_lease(&mut touched);
-    touched.flush();
     let app = Arc::new(app);
     if let Some(oldest) = relay.registry.join(link.clone(), app.clone()) {
         oldest.retire(Instant::now() + RETIRE);
     }
     super::log_refused(&link, relay.registry.expose(&link, services, kind == LinkKind::Memory));
+    // Last: to whoever gets it, a LEASE says that the services are in force.
+    let mut touched = Touched::default();
+    link.begin_lease(&mut touched);
+    touched.flush();
     let watching = routine::watch(link.clone(), count.clone());
     relay.watched.lock().insert(link.id, watching);
     let error = driver::read(relay.clone(), link.clone(), buffer, app, count).await;
