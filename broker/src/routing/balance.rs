@@ -1,5 +1,6 @@
 //! Which endpoint gets a request: two random choices by streams open, or by a hash; weights honoured.
 
+use super::hash::mix;
 use super::table::{Endpoint, Endpoints};
 
 /// What a request asks of the endpoint, beside the service.
@@ -11,20 +12,6 @@ pub(crate) struct Asked<'a> {
     pub labels: &'a [(&'a str, &'a str)],
     /// Requests of one hash go to one instance, as long as it is there.
     pub hash: Option<u64>,
-}
-
-/// The hash of a text, the same in every process: FNV-1a, and a finish that spreads it over all bits (splitmix64).
-pub(crate) fn hash(text: &str) -> u64 {
-    let hash = text
-        .bytes()
-        .fold(0xCBF2_9CE4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01B3));
-    mix(hash)
-}
-
-fn mix(hash: u64) -> u64 {
-    let hash = (hash ^ hash >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let hash = (hash ^ hash >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-    hash ^ hash >> 31
 }
 
 impl Asked<'_> {

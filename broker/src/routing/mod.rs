@@ -3,11 +3,13 @@
 //! Invariant: only [`Registry`] writes; a reader sees one whole table.
 
 mod balance;
+mod hash;
 mod key;
 mod registry;
 mod table;
 
-pub(crate) use balance::{Asked, hash, pick};
+pub(crate) use balance::{Asked, pick};
+pub(crate) use hash::hash;
 pub(crate) use key::RouteKey;
 pub(crate) use registry::{App, Caps, Ports, Registration, Registry};
 pub(crate) use table::{Endpoints, Table};

@@ -25,7 +25,7 @@ pub(crate) struct Endpoint {
 
 impl Endpoint {
     pub(crate) fn new(link: Arc<Link>, app: Arc<super::App>) -> Self {
-        let seed = super::balance::hash(&app.uuid);
+        let seed = super::hash::hash(&app.uuid);
         Self { link, app, seed }
     }
 }
