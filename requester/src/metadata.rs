@@ -1,3 +1,4 @@
+use std::iter;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -18,9 +19,7 @@ pub(crate) fn write(call: &Call, left: Option<Duration>) -> Result<Bytes, RpcErr
         Ok(())
     })?;
     entry(&mut out, mime::ACCEPT_MIMES, |out| {
-        let [first, second] = accepted(call.encoding);
-        Mime::named(first.mime()).write(out);
-        Mime::named(second.mime()).write(out);
+        accepted(call.encoding).for_each(|encoding| Mime::named(encoding.mime()).write(out));
         Ok(())
     })?;
     if let Some(left) = left {
@@ -33,11 +32,8 @@ pub(crate) fn write(call: &Call, left: Option<Duration>) -> Result<Bytes, RpcErr
 }
 
 /// All encodings there are, this one first.
-const fn accepted(encoding: Encoding) -> [Encoding; 2] {
-    match encoding {
-        Encoding::Json => [Encoding::Json, Encoding::MessagePack],
-        _ => [Encoding::MessagePack, Encoding::Json],
-    }
+fn accepted(encoding: Encoding) -> impl Iterator<Item = Encoding> {
+    iter::once(encoding).chain(Encoding::ALL.into_iter().filter(move |other| *other != encoding))
 }
 
 /// Rounded up: what is left is not nothing.
@@ -98,11 +94,7 @@ pub(crate) fn read_answer(payload: Payload) -> Result<Answer, RpcError> {
         Some(encoding) => Ok(Answer { encoding: Some(encoding), data }),
         None => {
             let name = name.unwrap_or("a type without a name");
-            Err(RpcError::invalid(format!("the answer is {name}: {} can be read here", known())))
+            Err(RpcError::invalid(format!("the answer is {name}, not one of {}", Encoding::names())))
         }
     }
-}
-
-fn known() -> String {
-    accepted(Encoding::default()).map(Encoding::mime).join(" and ")
 }

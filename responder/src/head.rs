@@ -67,6 +67,5 @@ impl<'a> Head<'a> {
 
 fn unknown(name: Option<&str>) -> RpcError {
     let name = name.unwrap_or("a type without a name");
-    let (first, second) = (Encoding::MessagePack, Encoding::Json);
-    RpcError::invalid(format!("RST-700501: {name} is not readable here: send {first} or {second}"))
+    RpcError::invalid(format!("RST-700501: {name} is not readable here: send one of {}", Encoding::names()))
 }

@@ -28,8 +28,7 @@ async fn what_cannot_be_served_is_refused_by_code_and_text() {
         (
             routed("test.Users.find").message_mime(mime::HESSIAN),
             "[7]",
-            "RST-700501: application/x-hessian is not readable here: send application/x-msgpack or application/json"
-                .to_owned(),
+            format!("RST-700501: application/x-hessian is not readable here: send one of {}", Encoding::names()),
         ),
     ] {
         let error = end.ask(metadata, data).await.unwrap_err();

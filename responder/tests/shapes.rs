@@ -1,4 +1,4 @@
-//! Every shape of method through generated client and server, over a connection, in both encodings.
+//! Every shape of method through generated client and server, over a connection, in every encoding of all types.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
@@ -10,7 +10,7 @@ use support::{Plain, User, UserError, UsersClient, UsersServer, serving, soon, s
 use tokio::sync::mpsc;
 use towline_responder::{CallError, Encoding, Limit, RpcError, Serve, Services};
 
-const ENCODINGS: [Encoding; 2] = [Encoding::MessagePack, Encoding::Json];
+const ENCODINGS: [Encoding; 3] = [Encoding::MessagePack, Encoding::Json, Encoding::Cbor];
 
 fn user(id: u32) -> User {
     User { id, name: format!("user {id}") }

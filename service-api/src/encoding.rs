@@ -1,3 +1,5 @@
+mod cbor;
+
 use std::any::TypeId;
 use std::fmt;
 
@@ -7,9 +9,9 @@ use serde::de::value::{Error as UnitError, UnitDeserializer};
 use serde::{Serialize, de::DeserializeOwned};
 use thiserror::Error;
 
-use crate::arguments::messagepack;
+use crate::arguments::{cbor as cbor_walk, messagepack};
 
-/// How deep a value may be nested, in either encoding; a deeper one is refused before it can overflow the stack.
+/// How deep a value may be nested, in any encoding; a deeper one is refused before it can overflow the stack.
 pub(crate) const MAX_DEPTH: usize = 128;
 
 /// How values become bytes.
@@ -21,6 +23,11 @@ pub enum Encoding {
     MessagePack,
     /// `application/json`: what every client can read.
     Json,
+    /// `application/cbor`, structs as maps with named fields.
+    ///
+    /// Java starters send the bare value of an only argument in it, so that an only argument that is a list reads as the
+    /// arguments themselves: let them call such methods in JSON.
+    Cbor,
 }
 
 /// A value that could not be written, or bytes that could not be read; says why.
@@ -36,6 +43,9 @@ pub enum EncodingError {
     /// Not readable as MessagePack of the wanted type.
     #[error("{0}")]
     ReadMessagePack(#[from] rmp_serde::decode::Error),
+    /// Not written as CBOR, or not readable as CBOR of the wanted type.
+    #[error("{0}")]
+    Cbor(UnitError),
     /// The bytes end early, go on after the value, or are no value at all.
     #[error("{0}")]
     Malformed(&'static str),
@@ -46,14 +56,20 @@ pub enum EncodingError {
 
 impl Encoding {
     /// Every encoding, in the order a caller prefers them after its own.
-    pub const ALL: [Self; 2] = [Self::MessagePack, Self::Json];
+    pub const ALL: [Self; 3] = [Self::MessagePack, Self::Json, Self::Cbor];
 
     /// The MIME type as it stands in the metadata entries 0x7A and 0x7B.
     pub const fn mime(self) -> &'static str {
         match self {
             Self::MessagePack => "application/x-msgpack",
             Self::Json => "application/json",
+            Self::Cbor => "application/cbor",
         }
+    }
+
+    /// The MIME types of all encodings, for a reader: `application/x-msgpack, application/json, ..`.
+    pub fn names() -> String {
+        Self::ALL.map(Self::mime).join(", ")
     }
 
     /// The encoding of a MIME type; `None` if it is not one of ours. Parameters (`;charset=utf-8`) and case are ignored.
@@ -71,15 +87,15 @@ impl Encoding {
 
     /// Reads a value; all bytes belong to it. Errors: not this encoding, not this type, bytes left over, nested too deep.
     pub fn decode<T: DeserializeOwned>(self, bytes: &[u8]) -> Result<T, EncodingError> {
-        match self {
-            Self::Json => Ok(serde_json::from_slice(bytes)?),
-            Self::MessagePack => {
-                if messagepack::value_end(bytes, 0)? != bytes.len() {
-                    return Err(EncodingError::Malformed("bytes go on after the value"));
-                }
-                self.decode_checked(bytes)
-            }
+        let end = match self {
+            Self::Json => bytes.len(),
+            Self::MessagePack => messagepack::value_end(bytes, 0)?,
+            Self::Cbor => cbor_walk::value_end(bytes, 0)?,
+        };
+        if end != bytes.len() {
+            return Err(EncodingError::Malformed("bytes go on after the value"));
         }
+        self.decode_checked(bytes)
     }
 
     /// Writes a result or a stream item: like [`encode`](Self::encode), but `()` is zero bytes.
@@ -100,10 +116,11 @@ impl Encoding {
         match self {
             Self::MessagePack => Ok(rmp_serde::encode::write_named(buffer, value)?),
             Self::Json => Ok(serde_json::to_writer(buffer, value)?),
+            Self::Cbor => cbor::write(buffer, value),
         }
     }
 
-    /// Reads bytes that are known to hold exactly one value.
+    /// Reads bytes that are known to hold exactly one value, or that their reader checks itself.
     pub(crate) fn decode_checked<T: DeserializeOwned>(self, bytes: &[u8]) -> Result<T, EncodingError> {
         match self {
             Self::Json => Ok(serde_json::from_slice(bytes)?),
@@ -112,6 +129,7 @@ impl Encoding {
                 reader.set_max_depth(MAX_DEPTH);
                 Ok(T::deserialize(&mut reader)?)
             }
+            Self::Cbor => cbor::read(bytes),
         }
     }
 }

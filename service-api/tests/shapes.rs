@@ -1,4 +1,4 @@
-//! Every shape of method, through client and server, in both encodings.
+//! Every shape of method, through client and server, in every encoding of all types.
 
 mod support;
 
@@ -10,7 +10,7 @@ use support::users::{User, UserService, UserServiceClient, UserServiceServer, Us
 use support::{Loopback, call};
 use towline_service_api::{Dispatch, Encoding, Interaction, RpcError, Streaming, service};
 
-const ENCODINGS: [Encoding; 2] = [Encoding::MessagePack, Encoding::Json];
+const ENCODINGS: [Encoding; 3] = [Encoding::MessagePack, Encoding::Json, Encoding::Cbor];
 
 fn client(encoding: Encoding) -> (UserServiceClient, Arc<Users>) {
     let users = Arc::new(Users::default());

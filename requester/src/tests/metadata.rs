@@ -28,7 +28,7 @@ fn a_request_says_where_it_goes_and_how_it_is_written() {
     let expected = CompositeBuilder::new()
         .entry(mime::ROUTING, &write_tags(tags).unwrap())
         .message_mime(mime::JSON)
-        .accept_mimes(&[mime::JSON, Mime::Name(b"application/x-msgpack")])
+        .accept_mimes(&[mime::JSON, Mime::Name(b"application/x-msgpack"), mime::CBOR])
         .entry(Mime::Name(b"message/x.towline.deadline.v0"), &[0, 0, 0, 2])
         .finish();
     assert_eq!(written, expected);
@@ -49,5 +49,8 @@ fn an_answer_is_read_as_it_says() {
     assert_eq!(answer(Some(json)).unwrap().encoding, Some(Encoding::Json));
     let hessian = CompositeBuilder::new().message_mime(mime::HESSIAN).finish().freeze();
     let error = answer(Some(hessian)).unwrap_err();
-    assert!(error.message.starts_with("the answer is application/x-hessian:"), "{error}");
+    assert!(
+        error.message.starts_with("the answer is application/x-hessian, not one of application/x-msgpack, "),
+        "{error}"
+    );
 }

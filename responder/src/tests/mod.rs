@@ -111,7 +111,7 @@ fn an_answer_may_be_in_the_types_that_are_known() {
     );
     assert_eq!(encodings(Some(message_pack), &[mime::HESSIAN]), Ok((MessagePack, vec![])));
     assert_eq!(encodings(None, &[mime::JSON]), Ok((MessagePack, vec![Json])));
-    let unknown = "is not readable here: send application/x-msgpack or application/json";
+    let unknown = "is not readable here: send one of application/x-msgpack, application/json, application/cbor";
     assert_eq!(encodings(Some(mime::HESSIAN), &[]), Err(format!("RST-700501: application/x-hessian {unknown}")));
     assert_eq!(encodings(Some(Mime::Id(0x44)), &[]), Err(format!("RST-700501: a type without a name {unknown}")));
     // The starters' form: the length as it is.

@@ -10,6 +10,7 @@
 //! anything else, n = 1  the bare value of the only argument
 //! ```
 
+pub(crate) mod cbor;
 mod json;
 pub(crate) mod messagepack;
 mod split;
@@ -75,6 +76,7 @@ fn split<'a>(
     let form = match encoding {
         Encoding::Json => json::split(bytes, &mut split),
         Encoding::MessagePack => messagepack::split(bytes, &mut split),
+        Encoding::Cbor => cbor::split(bytes, &mut split),
     };
     match form.map_err(|why| format!("the arguments are no {encoding}: {why}"))? {
         Form::Array => split.objection.map_or(Ok(()), Err),

@@ -2,7 +2,6 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::value::RawValue;
 
-use super::messagepack::value_end;
 use super::*;
 use crate::contract::{Argument, Shape};
 use crate::key::ServiceKey;
@@ -48,7 +47,7 @@ fn read(encoding: Encoding, bytes: &[u8]) -> Result<Values, RpcError> {
 }
 
 fn encodings() -> impl Strategy<Value = Encoding> {
-    prop_oneof![Just(Encoding::Json), Just(Encoding::MessagePack)]
+    proptest::sample::select(Encoding::ALL.to_vec())
 }
 
 proptest! {
@@ -77,11 +76,14 @@ proptest! {
     #[test]
     fn a_skipped_value_ends_where_it_was_written(text in ".*", numbers in vec(any::<i64>(), 0..40), blob in vec(any::<u8>(), 0..300)) {
         let value = (serde_json::json!({"text": text, "numbers": numbers}), serde_bytes::ByteBuf::from(blob));
-        let mut bytes = Encoding::MessagePack.encode(&value).unwrap().to_vec();
-        let end = bytes.len();
-        bytes.extend([0xc3, 0xc0]);
-        prop_assert_eq!(value_end(&bytes, 0).unwrap(), end);
-        prop_assert!(value_end(&bytes[..end - 1], 0).is_err());
+        let walks = [(Encoding::MessagePack, messagepack::value_end as fn(&[u8], usize) -> _), (Encoding::Cbor, cbor::value_end)];
+        for (encoding, value_end) in walks {
+            let mut bytes = encoding.encode(&value).unwrap().to_vec();
+            let end = bytes.len();
+            bytes.extend([0xc3, 0xc0]);
+            prop_assert_eq!(value_end(&bytes, 0).unwrap(), end);
+            prop_assert!(value_end(&bytes[..end - 1], 0).is_err());
+        }
     }
 }
 
@@ -107,8 +109,8 @@ fn every_messagepack_format_is_skipped_whole() {
         b"\xdf\x00\x00\x00\x01\x01\x01",
     ];
     for format in formats {
-        assert_eq!(value_end(format, 0).unwrap(), format.len(), "{format:x?}");
-        assert!(value_end(&format[..format.len() - 1], 0).is_err(), "{format:x?}");
+        assert_eq!(messagepack::value_end(format, 0).unwrap(), format.len(), "{format:x?}");
+        assert!(messagepack::value_end(&format[..format.len() - 1], 0).is_err(), "{format:x?}");
     }
 }
 

@@ -1,12 +1,13 @@
 use bytes::Bytes;
 use serde::Serialize;
 
+use super::cbor;
 use super::messagepack::NIL;
 use crate::contract::{Contract, Method};
 use crate::encoding::{Encoding, EncodingError};
 use crate::error::RpcError;
 
-/// Writes the arguments of one call in the order of its method: MessagePack as a map of names, JSON as an array.
+/// Writes the arguments of one call in the order of its method: MessagePack as a map of names, JSON and CBOR as an array.
 ///
 /// A `None` is left out of the map, so that a server that does not know the argument yet reads the call all the same; in the
 /// array it is `null`, which a server ignores where it has no argument.
@@ -30,6 +31,7 @@ impl ArgumentWriter {
             // The count is filled in by `finish`.
             Encoding::MessagePack if method.arguments.len() < 16 => buffer.push(0x80),
             Encoding::MessagePack => buffer.extend([0xde, 0, 0]),
+            Encoding::Cbor => cbor::open_array(&mut buffer, method.arguments.len()),
         }
         Self { contract, method, encoding, buffer, given: 0, written: 0 }
     }
@@ -60,6 +62,7 @@ impl ArgumentWriter {
                 self.buffer[1..3].copy_from_slice(&count.to_be_bytes());
             }
             Encoding::MessagePack => self.buffer[0] |= u8::try_from(self.written).unwrap_or(0x0f),
+            Encoding::Cbor => {}
         }
         Bytes::from(self.buffer)
     }
@@ -80,6 +83,7 @@ impl ArgumentWriter {
                 let name = self.name();
                 self.encoding.encode_into(&mut self.buffer, name)?;
             }
+            Encoding::Cbor => {}
         }
         let value_start = self.buffer.len();
         self.encoding.encode_into(&mut self.buffer, value)?;

@@ -10,7 +10,7 @@ struct User {
 
 #[test]
 fn mime_types_are_found_again_whatever_their_case_and_parameters() {
-    for encoding in [Encoding::MessagePack, Encoding::Json] {
+    for encoding in Encoding::ALL {
         assert_eq!(Encoding::from_mime(encoding.mime()), Some(encoding));
     }
     assert_eq!(Encoding::from_mime("Application/JSON; charset=utf-8"), Some(Encoding::Json));
@@ -27,7 +27,7 @@ fn structs_travel_with_named_fields() {
 
 #[test]
 fn unit_is_zero_bytes_and_none_is_null() {
-    for encoding in [Encoding::MessagePack, Encoding::Json] {
+    for encoding in [Encoding::MessagePack, Encoding::Json, Encoding::Cbor] {
         assert!(encoding.encode_result(&()).unwrap().is_empty());
         encoding.decode_result::<()>(b"").unwrap();
         assert_eq!(encoding.decode_result::<Option<u32>>(b"").unwrap(), None);
@@ -35,12 +35,13 @@ fn unit_is_zero_bytes_and_none_is_null() {
     }
     assert_eq!(&Encoding::Json.encode_result(&None::<u32>).unwrap()[..], b"null");
     assert_eq!(&Encoding::MessagePack.encode_result(&None::<u32>).unwrap()[..], b"\xc0");
+    assert_eq!(&Encoding::Cbor.encode_result(&None::<u32>).unwrap()[..], b"\xf6");
 }
 
 #[test]
 fn floats_arrive_as_they_were_sent() {
     for number in [-121_081_715.351_184_77, 0.1, f64::MAX, f64::MIN_POSITIVE] {
-        for encoding in [Encoding::MessagePack, Encoding::Json] {
+        for encoding in [Encoding::MessagePack, Encoding::Json, Encoding::Cbor] {
             assert_eq!(encoding.decode::<f64>(&encoding.encode(&number).unwrap()).unwrap(), number);
         }
     }
@@ -50,6 +51,7 @@ fn floats_arrive_as_they_were_sent() {
 fn bytes_after_the_value_are_an_error() {
     assert!(Encoding::MessagePack.decode::<u32>(b"\x07\x08").is_err());
     assert!(Encoding::Json.decode::<u32>(b"7 8").is_err());
+    assert!(Encoding::Cbor.decode::<u32>(b"\x07\x08").is_err());
 }
 
 /// What a recursive user type does with a hostile depth.
