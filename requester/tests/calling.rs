@@ -10,7 +10,8 @@ use std::time::Duration;
 use futures::{StreamExt, stream};
 use support::{Act, Broker, DeskClient, Seen, soon};
 use tokio::time::Instant;
-use towline_requester::{App, CallError, Handling, RpcError};
+use towline_requester::rsocket::metadata::{Mime, mime};
+use towline_requester::{App, CallError, Encoding, Handling, RpcError};
 
 const REJECTED: u32 = RpcError::REJECTED;
 
@@ -46,6 +47,26 @@ async fn a_call_takes_its_timeout_along_and_cancels_when_it_is_over() {
     assert_eq!((&*seen.route, seen.deadline), ("test.Desk.ask", Some(300)));
     assert_eq!(seen.data, "[\"x\"]");
     soon(broker.cancelled.recv()).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_answer_is_read_in_the_type_it_says_it_is() {
+    let acts = [
+        Act::AnswerAs(mime::TEXT, b"hi"),
+        Act::AnswerAs(mime::OCTET_STREAM, b"hi"),
+        Act::AnswerAs(mime::CBOR, b"\x7f\x61h\x61i\xff"),
+        Act::AnswerAs(mime::JSON, b"\"hi\""),
+        Act::AnswerAs(Mime::Name(b"application/x-msgpack"), b"\xa2hi"),
+        Act::Answer("hi"),
+    ];
+    let (_broker, _app, desk) = in_memory(in_turn(acts)).await;
+    for _ in 0..6 {
+        assert_eq!(desk.ask("x".to_owned()).await.unwrap(), "hi");
+    }
+    // Without a type of its own it is in the request's.
+    let (mut broker, _app, desk) = in_memory(|_| Act::Answer("hi")).await;
+    assert_eq!(desk.ask("x".to_owned()).encoding(Encoding::Text).await.unwrap(), "\"hi\"");
+    assert_eq!(broker.request().await.data, "x");
 }
 
 #[tokio::test(start_paused = true)]

@@ -48,8 +48,8 @@ impl<'a> Head<'a> {
         };
         let accept = match (self.accept, self.data) {
             (None, _) => Accept::default(),
-            // The first choice is the request's own type: what our requesters send.
-            (Some(accept), Some(data)) if accept.starts_with(data) => Accept::default(),
+            // The first choice is the request's own type, which has a form for all: what our requesters send.
+            (Some(accept), Some(data)) if accept.starts_with(data) && !request.is_raw() => Accept::default(),
             (Some(accept), _) => {
                 let known = |mime: Mime<'_>| mime.name().and_then(Encoding::from_mime);
                 mime::read_accept_mimes(accept).into_iter().filter_map(known).collect()

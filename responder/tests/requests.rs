@@ -6,7 +6,7 @@ mod support;
 use std::time::Duration;
 
 use futures::StreamExt;
-use support::{DEADLINE, json, routed, serving, soon};
+use support::{DEADLINE, End, json, routed, serving, soon};
 use towline_responder::rsocket::metadata::{Composite, CompositeBuilder, Mime, mime};
 use towline_responder::rsocket::{CallFailure, ErrorCode, Payload, Window};
 use towline_responder::{Encoding, RpcError};
@@ -74,6 +74,82 @@ async fn an_answer_says_its_type_only_if_that_differs() {
     // Without a type of its own it is in SETUP's.
     let answer = end.ask(routed("test.Users.find").accept_mimes(&[mime::JSON]), "\x07").await.unwrap();
     assert_eq!(&answer.data[..], user.as_bytes());
+}
+
+/// What a request in this type is answered: the type the answer says, and its data.
+async fn answered(
+    end: &End,
+    route: &str,
+    data: (Mime<'_>, &'static [u8]),
+    accept: &[Mime<'_>],
+) -> (Option<Encoding>, Vec<u8>) {
+    let metadata = routed(route).message_mime(data.0).accept_mimes(accept);
+    let answer = end.ask(metadata, data.1).await.unwrap();
+    let said = answer.metadata.map(|metadata| {
+        let written = Composite::new(&metadata).find(mime::MESSAGE_MIME).unwrap().to_vec();
+        Encoding::from_mime(mime::read_message_mime(&written).unwrap().name().unwrap()).unwrap()
+    });
+    (said, answer.data.to_vec())
+}
+
+/// What the starters send: hessian, java-object, json, protobuf, avro, cbor, text, bytes.
+const STARTER: [Mime<'static>; 8] = [
+    mime::HESSIAN,
+    mime::JAVA_OBJECT,
+    mime::JSON,
+    mime::PROTOBUF,
+    mime::AVRO,
+    mime::CBOR,
+    mime::TEXT,
+    mime::OCTET_STREAM,
+];
+
+#[tokio::test]
+async fn cbor_text_and_bytes_are_read_and_answered_in_kind() {
+    let (_app, end, _told) = serving().await;
+    let user = b"\xa2\x62id\x07\x64name\x66user 7".to_vec();
+    for data in [&b"\x07"[..], b"\x81\x07", b"\xa1\x62id\x07", b"\xbf\x62id\x18\x07\xff"] {
+        assert_eq!(answered(&end, "test.Users.find", (mime::CBOR, data), &[]).await, (None, user.clone()));
+    }
+    for raw in [mime::TEXT, mime::OCTET_STREAM] {
+        assert_eq!(answered(&end, "test.Users.shout", (raw, b"hi"), &[]).await, (None, b"HI".to_vec()));
+        assert_eq!(answered(&end, "test.Users.shout", (raw, b""), &[raw]).await, (None, vec![]));
+        assert_eq!(answered(&end, "test.Users.nothing", (raw, b""), &[]).await, (None, vec![]));
+        let error = end.ask(routed("test.Users.find").message_mime(raw), "7").await.unwrap_err();
+        assert_eq!(error.code, ErrorCode::INVALID);
+        assert!(error.message.starts_with("RST-700501: test.Users.find: argument `id: u32`: only a string"), "{error}");
+        // Typed errors are JSON, whatever the request is.
+        let error = end.ask(routed("test.Users.find").message_mime(mime::CBOR), "\x18\x64").await.unwrap_err();
+        assert!(error.message.starts_with("{\"code\":\"unknown-user\","), "{error}");
+    }
+    let error = end.ask(routed("test.Users.left").message_mime(mime::TEXT), "").await.unwrap();
+    assert!(error.data.is_empty(), "none is nothing");
+}
+
+#[tokio::test]
+async fn an_answer_is_in_the_first_accepted_type_that_can_be_written() {
+    let (_app, end, _told) = serving().await;
+    let user = br#"{"id":7,"name":"user 7"}"#.to_vec();
+    let find = "test.Users.find";
+    assert_eq!(answered(&end, find, (mime::CBOR, b"\x07"), &STARTER).await, (Some(Encoding::Json), user.clone()));
+    assert_eq!(answered(&end, find, (mime::JSON, b"[7]"), &STARTER).await, (None, user.clone()));
+    assert_eq!(answered(&end, find, (mime::JSON, b"[7]"), &[mime::TEXT]).await, (None, user.clone()));
+    let shout = "test.Users.shout";
+    let json = b"\"HI\"".to_vec();
+    assert_eq!(answered(&end, shout, (mime::TEXT, b"hi"), &STARTER).await, (Some(Encoding::Json), json));
+    let text = (Some(Encoding::Text), b"HI".to_vec());
+    assert_eq!(answered(&end, shout, (mime::JSON, b"[\"hi\"]"), &[mime::AVRO, mime::TEXT]).await, text);
+    let bytes = (Some(Encoding::Bytes), b"HI".to_vec());
+    assert_eq!(answered(&end, shout, (mime::CBOR, b"\x62hi"), &[mime::OCTET_STREAM]).await, bytes);
+}
+
+#[tokio::test]
+async fn a_text_client_reads_answers_that_are_no_text() {
+    let (_app, end, _told) = serving().await;
+    for encoding in Encoding::ALL {
+        assert_eq!(end.users(encoding).shout("hi".to_owned()).await.unwrap(), "HI");
+        assert!(end.users(encoding).left().timeout(Duration::from_secs(3_600)).await.unwrap().is_some());
+    }
 }
 
 #[tokio::test]

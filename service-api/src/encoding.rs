@@ -1,4 +1,5 @@
 mod cbor;
+mod raw;
 
 use std::any::TypeId;
 use std::fmt;
@@ -28,6 +29,11 @@ pub enum Encoding {
     /// Java starters send the bare value of an only argument in it, so that an only argument that is a list reads as the
     /// arguments themselves: let them call such methods in JSON.
     Cbor,
+    /// `application/octet-stream`: an only argument, an item or a result as it is, which must be bytes (by `serde_bytes`) or
+    /// a string.
+    Bytes,
+    /// `text/plain`, which is UTF-8: the same for a string, or bytes that are one.
+    Text,
 }
 
 /// A value that could not be written, or bytes that could not be read; says why.
@@ -46,6 +52,9 @@ pub enum EncodingError {
     /// Not written as CBOR, or not readable as CBOR of the wanted type.
     #[error("{0}")]
     Cbor(UnitError),
+    /// Neither a string nor bytes, or not UTF-8.
+    #[error("{0}")]
+    Raw(UnitError),
     /// The bytes end early, go on after the value, or are no value at all.
     #[error("{0}")]
     Malformed(&'static str),
@@ -56,7 +65,7 @@ pub enum EncodingError {
 
 impl Encoding {
     /// Every encoding, in the order a caller prefers them after its own.
-    pub const ALL: [Self; 3] = [Self::MessagePack, Self::Json, Self::Cbor];
+    pub const ALL: [Self; 5] = [Self::MessagePack, Self::Json, Self::Cbor, Self::Bytes, Self::Text];
 
     /// The MIME type as it stands in the metadata entries 0x7A and 0x7B.
     pub const fn mime(self) -> &'static str {
@@ -64,7 +73,14 @@ impl Encoding {
             Self::MessagePack => "application/x-msgpack",
             Self::Json => "application/json",
             Self::Cbor => "application/cbor",
+            Self::Bytes => "application/octet-stream",
+            Self::Text => "text/plain",
         }
+    }
+
+    /// Whether nothing but strings and bytes has a form in it: bytes and text.
+    pub const fn is_raw(self) -> bool {
+        matches!(self, Self::Bytes | Self::Text)
     }
 
     /// The MIME types of all encodings, for a reader: `application/x-msgpack, application/json, ..`.
@@ -78,7 +94,8 @@ impl Encoding {
         Self::ALL.into_iter().find(|encoding| essence.eq_ignore_ascii_case(encoding.mime()))
     }
 
-    /// Writes a value. Errors: the type's own `Serialize` refused, or JSON has no form for it (a map with keys that are no strings).
+    /// Writes a value. Errors: the type's own `Serialize` refused, or there is no form for it (in JSON a map with keys
+    /// that are no strings, in bytes and text all that is neither).
     pub fn encode<T: Serialize + ?Sized>(self, value: &T) -> Result<Bytes, EncodingError> {
         let mut buffer = Vec::with_capacity(64);
         self.encode_into(&mut buffer, value)?;
@@ -88,7 +105,7 @@ impl Encoding {
     /// Reads a value; all bytes belong to it. Errors: not this encoding, not this type, bytes left over, nested too deep.
     pub fn decode<T: DeserializeOwned>(self, bytes: &[u8]) -> Result<T, EncodingError> {
         let end = match self {
-            Self::Json => bytes.len(),
+            Self::Json | Self::Bytes | Self::Text => bytes.len(),
             Self::MessagePack => messagepack::value_end(bytes, 0)?,
             Self::Cbor => cbor_walk::value_end(bytes, 0)?,
         };
@@ -103,9 +120,10 @@ impl Encoding {
         if TypeId::of::<T>() == TypeId::of::<()>() { Ok(Bytes::new()) } else { self.encode(value) }
     }
 
-    /// Reads a result or a stream item: like [`decode`](Self::decode), but zero bytes are `()` or `None`.
+    /// Reads a result or a stream item: like [`decode`](Self::decode), but zero bytes are `()` or `None`, and in bytes and text
+    /// an empty one.
     pub fn decode_result<T: DeserializeOwned>(self, bytes: &[u8]) -> Result<T, EncodingError> {
-        if bytes.is_empty() { Ok(absent()?) } else { self.decode(bytes) }
+        if bytes.is_empty() && !self.is_raw() { Ok(absent()?) } else { self.decode(bytes) }
     }
 
     pub(crate) fn encode_into<T: Serialize + ?Sized>(
@@ -117,6 +135,7 @@ impl Encoding {
             Self::MessagePack => Ok(rmp_serde::encode::write_named(buffer, value)?),
             Self::Json => Ok(serde_json::to_writer(buffer, value)?),
             Self::Cbor => cbor::write(buffer, value),
+            Self::Bytes | Self::Text => raw::write(buffer, value, self == Self::Text),
         }
     }
 
@@ -130,6 +149,7 @@ impl Encoding {
                 Ok(T::deserialize(&mut reader)?)
             }
             Self::Cbor => cbor::read(bytes),
+            Self::Bytes | Self::Text => raw::read(bytes, self == Self::Text),
         }
     }
 }

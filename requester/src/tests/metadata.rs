@@ -28,7 +28,7 @@ fn a_request_says_where_it_goes_and_how_it_is_written() {
     let expected = CompositeBuilder::new()
         .entry(mime::ROUTING, &write_tags(tags).unwrap())
         .message_mime(mime::JSON)
-        .accept_mimes(&[mime::JSON, Mime::Name(b"application/x-msgpack"), mime::CBOR])
+        .accept_mimes(&[mime::JSON, Mime::Name(b"application/x-msgpack"), mime::CBOR, mime::OCTET_STREAM, mime::TEXT])
         .entry(Mime::Name(b"message/x.towline.deadline.v0"), &[0, 0, 0, 2])
         .finish();
     assert_eq!(written, expected);

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use towline_requester::rsocket::engine::{
     AcceptedSetup, Config, Connection, Inbound, Item, Payload, Responder, accept,
 };
-use towline_requester::rsocket::metadata::{Composite, Mime, mime, routing::Tags};
+use towline_requester::rsocket::metadata::{Composite, CompositeBuilder, Mime, mime, routing::Tags};
 use towline_requester::rsocket::transport::{
     MemoryTransport, ServerTls, TcpTransport, TlsTransport, Transport, memory_pair,
 };
@@ -53,6 +53,8 @@ pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
 #[derive(Clone, Debug)]
 pub(crate) enum Act {
     Answer(&'static str),
+    /// With a type of its own.
+    AnswerAs(Mime<'static>, &'static [u8]),
     Fail(u32, &'static str),
     /// Never answers.
     Hang,
@@ -108,6 +110,10 @@ impl Scripted {
         self.seen.try_send(seen).unwrap();
         match act {
             Act::Answer(text) => future::ready(Ok(Payload::from_data(format!("\"{text}\"")))).boxed(),
+            Act::AnswerAs(mime, data) => {
+                let metadata = CompositeBuilder::new().message_mime(mime).finish();
+                future::ready(Ok(Payload::new(metadata, data))).boxed()
+            }
             Act::Fail(code, text) => future::ready(Err(StreamError::new(ErrorCode(code), text))).boxed(),
             Act::Hang => {
                 let tell = Tell(self.cancelled.clone());

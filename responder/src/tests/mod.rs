@@ -89,7 +89,7 @@ fn metadata_is_read_up_to_the_first_malformed_entry() {
 
 #[test]
 fn an_answer_may_be_in_the_types_that_are_known() {
-    use Encoding::{Json, MessagePack};
+    use Encoding::{Cbor, Json, MessagePack, Text};
     let message_pack = Mime::Name(b"application/x-msgpack");
     let encodings = |data: Option<Mime<'_>>, accept: &[Mime<'_>]| {
         let mut metadata = CompositeBuilder::new();
@@ -111,7 +111,10 @@ fn an_answer_may_be_in_the_types_that_are_known() {
     );
     assert_eq!(encodings(Some(message_pack), &[mime::HESSIAN]), Ok((MessagePack, vec![])));
     assert_eq!(encodings(None, &[mime::JSON]), Ok((MessagePack, vec![Json])));
-    let unknown = "is not readable here: send one of application/x-msgpack, application/json, application/cbor";
+    assert_eq!(encodings(Some(mime::CBOR), &[mime::CBOR, mime::JSON]), Ok((Cbor, vec![])));
+    // Not every answer is a text.
+    assert_eq!(encodings(Some(mime::TEXT), &[mime::TEXT, mime::JSON]), Ok((Text, vec![Text, Json])));
+    let unknown = format!("is not readable here: send one of {}", Encoding::names());
     assert_eq!(encodings(Some(mime::HESSIAN), &[]), Err(format!("RST-700501: application/x-hessian {unknown}")));
     assert_eq!(encodings(Some(Mime::Id(0x44)), &[]), Err(format!("RST-700501: a type without a name {unknown}")));
     // The starters' form: the length as it is.

@@ -41,6 +41,7 @@ pub(crate) trait Users {
     /// Milliseconds left.
     async fn left(&self) -> Result<Option<u64>, RpcError>;
     async fn nothing(&self) -> Result<(), RpcError>;
+    async fn shout(&self, text: String) -> Result<String, RpcError>;
 }
 
 /// Knows users below 100; tells of what it touched, and of handlers that came and went.
@@ -99,6 +100,10 @@ impl Users for Plain {
     async fn nothing(&self) -> Result<(), RpcError> {
         Ok(())
     }
+
+    async fn shout(&self, text: String) -> Result<String, RpcError> {
+        Ok(text.to_uppercase())
+    }
 }
 
 pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
@@ -138,7 +143,7 @@ impl End {
     }
 
     /// A raw request-response.
-    pub(crate) async fn ask(&self, metadata: CompositeBuilder, data: &'static str) -> Result<Payload, StreamError> {
+    pub(crate) async fn ask(&self, metadata: CompositeBuilder, data: impl Into<Bytes>) -> Result<Payload, StreamError> {
         match soon(self.connection.request_response(Payload::new(metadata.finish(), data))).await {
             Ok(answer) => Ok(answer.expect("an answer has a payload")),
             Err(towline_responder::rsocket::CallFailure::Stream(error)) => Err(error),

@@ -13,6 +13,9 @@ pub(crate) fn expand(service: &Service) -> TokenStream {
     let encoding = match service.encoding {
         Encoding::MessagePack => quote!(MessagePack),
         Encoding::Json => quote!(Json),
+        Encoding::Cbor => quote!(Cbor),
+        Encoding::Bytes => quote!(Bytes),
+        Encoding::Text => quote!(Text),
     };
     let methods = service.methods.iter().enumerate().map(|(index, it)| method(service, index, it));
     let docs = format!("Calls `{name}`, wherever it runs; see [`{ident}`]. Cheap to clone.");

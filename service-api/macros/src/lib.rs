@@ -20,7 +20,8 @@ use quote::quote;
 /// Makes a trait a service: writes `<Trait>Client`, `<Trait>Server` and their `CONTRACT`.
 ///
 /// Keys: `name = "com.acme.UserService"` (default: the crate's name, a dot, the trait's name), `version = "1"`, `group = ".."`,
-/// `encoding = "json"` or `"msgpack"` (what the client speaks unless told otherwise), `crate = "path"` (where
+/// `encoding = "msgpack"`, `"json"`, `"cbor"`, or where all arguments and items are strings or bytes `"bytes"` or `"text"` (what the
+/// client speaks unless told otherwise), `crate = "path"` (where
 /// `towline_service_api` is found, if not by `Cargo.toml`).
 ///
 /// Methods take `&self` and owned arguments:

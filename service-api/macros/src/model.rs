@@ -25,6 +25,9 @@ pub(crate) enum Encoding {
     #[default]
     MessagePack,
     Json,
+    Cbor,
+    Bytes,
+    Text,
 }
 
 pub(crate) struct Method {

@@ -8,11 +8,13 @@
 //! array                 positional, always; an extra element that is not null is refused
 //! map of our names      named (either spelling, every required one there)
 //! anything else, n = 1  the bare value of the only argument
+//! bytes, text           the only argument, as it is
 //! ```
 
 pub(crate) mod cbor;
 mod json;
 pub(crate) mod messagepack;
+mod raw;
 mod split;
 #[cfg(test)]
 mod tests;
@@ -69,11 +71,10 @@ fn split<'a>(
     bytes: &'a [u8],
     values: &mut [Option<&'a [u8]>],
 ) -> Result<(), String> {
-    if bytes.is_empty() {
-        return Ok(());
-    }
     let mut split = Split::new(method.arguments, values);
     let form = match encoding {
+        Encoding::Bytes | Encoding::Text => return raw::split(method, encoding, bytes, values),
+        _ if bytes.is_empty() => return Ok(()),
         Encoding::Json => json::split(bytes, &mut split),
         Encoding::MessagePack => messagepack::split(bytes, &mut split),
         Encoding::Cbor => cbor::split(bytes, &mut split),

@@ -1,13 +1,15 @@
 use bytes::Bytes;
 use serde::Serialize;
+use serde::de::{Error as _, value::Error};
 
-use super::cbor;
 use super::messagepack::NIL;
+use super::{cbor, raw};
 use crate::contract::{Contract, Method};
 use crate::encoding::{Encoding, EncodingError};
 use crate::error::RpcError;
 
-/// Writes the arguments of one call in the order of its method: MessagePack as a map of names, JSON and CBOR as an array.
+/// Writes the arguments of one call in the order of its method: MessagePack as a map of names, JSON and CBOR as an array,
+/// bytes and text as the only argument.
 ///
 /// A `None` is left out of the map, so that a server that does not know the argument yet reads the call all the same; in the
 /// array it is `null`, which a server ignores where it has no argument.
@@ -32,6 +34,7 @@ impl ArgumentWriter {
             Encoding::MessagePack if method.arguments.len() < 16 => buffer.push(0x80),
             Encoding::MessagePack => buffer.extend([0xde, 0, 0]),
             Encoding::Cbor => cbor::open_array(&mut buffer, method.arguments.len()),
+            Encoding::Bytes | Encoding::Text => {}
         }
         Self { contract, method, encoding, buffer, given: 0, written: 0 }
     }
@@ -62,7 +65,7 @@ impl ArgumentWriter {
                 self.buffer[1..3].copy_from_slice(&count.to_be_bytes());
             }
             Encoding::MessagePack => self.buffer[0] |= u8::try_from(self.written).unwrap_or(0x0f),
-            Encoding::Cbor => {}
+            Encoding::Cbor | Encoding::Bytes | Encoding::Text => {}
         }
         Bytes::from(self.buffer)
     }
@@ -84,6 +87,10 @@ impl ArgumentWriter {
                 self.encoding.encode_into(&mut self.buffer, name)?;
             }
             Encoding::Cbor => {}
+            Encoding::Bytes | Encoding::Text if self.method.arguments.len() == 1 => {}
+            Encoding::Bytes | Encoding::Text => {
+                return Err(EncodingError::Raw(Error::custom(raw::wrong_count(self.method, self.encoding))));
+            }
         }
         let value_start = self.buffer.len();
         self.encoding.encode_into(&mut self.buffer, value)?;

@@ -14,7 +14,8 @@ fn mime_types_are_found_again_whatever_their_case_and_parameters() {
         assert_eq!(Encoding::from_mime(encoding.mime()), Some(encoding));
     }
     assert_eq!(Encoding::from_mime("Application/JSON; charset=utf-8"), Some(Encoding::Json));
-    assert_eq!(Encoding::from_mime("text/plain"), None);
+    assert_eq!(Encoding::from_mime("text/plain;charset=UTF-8"), Some(Encoding::Text));
+    assert_eq!(Encoding::from_mime("text/html"), None);
 }
 
 #[test]

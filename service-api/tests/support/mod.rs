@@ -32,6 +32,10 @@ impl Loopback {
         self.calls.lock().expect("no test panics with it").last().expect("a call was made").clone()
     }
 
+    pub(crate) fn was_called(&self) -> bool {
+        !self.calls.lock().expect("no test panics with it").is_empty()
+    }
+
     fn dispatch(
         &self,
         call: Call,

@@ -107,7 +107,13 @@ fn encoding(meta: &ParseNestedMeta<'_>) -> Result<Encoding> {
     match text.value().as_str() {
         "msgpack" => Ok(Encoding::MessagePack),
         "json" => Ok(Encoding::Json),
-        other => Err(Error::new(text.span(), format!("unknown encoding `{other}`: write \"msgpack\" or \"json\""))),
+        "cbor" => Ok(Encoding::Cbor),
+        "bytes" => Ok(Encoding::Bytes),
+        "text" => Ok(Encoding::Text),
+        other => {
+            let known = "\"msgpack\", \"json\", \"cbor\", \"bytes\" or \"text\"";
+            Err(Error::new(text.span(), format!("unknown encoding `{other}`: write {known}")))
+        }
     }
 }
 

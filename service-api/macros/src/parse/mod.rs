@@ -2,6 +2,7 @@
 
 mod attributes;
 mod method;
+mod raw;
 mod signature;
 pub(crate) mod text;
 
@@ -27,12 +28,14 @@ pub(crate) fn service(arguments: TokenStream, item: TokenStream) -> Result<Servi
     let methods = methods(&item)?;
     check_names(&methods)?;
     check_routes(&keys, &name, &methods)?;
+    let encoding = keys.encoding.unwrap_or_default();
+    raw::check(encoding, &methods)?;
     Ok(Service {
         krate: keys.krate.map_or_else(|| crate_path::find(item.ident.span()), Ok)?,
         group: keys.group.unwrap_or_default(),
         name,
         version: keys.version.unwrap_or_default(),
-        encoding: keys.encoding.unwrap_or_default(),
+        encoding,
         vis: item.vis,
         ident: item.ident,
         attrs: item.attrs.into_iter().filter(|attr| !is_ours(attr)).collect(),

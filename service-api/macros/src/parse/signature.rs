@@ -41,14 +41,19 @@ fn one_type_of(ty: &Type, name: &str) -> Option<Type> {
     }
 }
 
+/// The last segment of a path: `Vec<u8>` of `std::vec::Vec<u8>`.
+pub(super) fn path_end(ty: &Type) -> Option<&PathSegment> {
+    match ty {
+        Type::Path(path) => path.path.segments.last(),
+        Type::Group(group) => path_end(&group.elem),
+        Type::Paren(paren) => path_end(&paren.elem),
+        _ => None,
+    }
+}
+
 /// The type arguments of a path that ends in `name<..>`.
 fn types_of(ty: &Type, name: &str) -> Option<Vec<Type>> {
-    let segment: &PathSegment = match ty {
-        Type::Path(path) => path.path.segments.last()?,
-        Type::Group(group) => return types_of(&group.elem, name),
-        Type::Paren(paren) => return types_of(&paren.elem, name),
-        _ => return None,
-    };
+    let segment = path_end(ty)?;
     if segment.ident != name {
         return None;
     }
