@@ -2,8 +2,7 @@
 
 use super::Relay;
 use super::control::Control;
-use super::dispatch::Dispatch;
-use super::gathering::Gathering;
+use super::dispatch::{Dispatch, Gathering, is_incomplete};
 use super::run::{Run, relay};
 use crate::link::{Link, Packet, Step, Touched};
 use crate::metrics::CloseReason;
@@ -230,7 +229,7 @@ impl Driver {
         let step = Step::of(view, kind);
         let mut to = None;
         if !is_later {
-            if super::gathering::is_incomplete(view) {
+            if is_incomplete(view) {
                 return false;
             }
             let Some(link) = self.dispatch.plan(stream, step, view.metadata()) else { return false };
@@ -291,7 +290,7 @@ fn handle(
             if stream == 0 || gathering.contains(stream) {
                 return Ok(());
             }
-            if super::gathering::is_incomplete(view) {
+            if is_incomplete(view) {
                 gather(gathering, dispatch, touched, stream, kind, packet);
             } else if let Some((first, rest)) = cut(dispatch, view) {
                 let step = Step::read(&first[LENGTH..]);
@@ -314,7 +313,7 @@ fn handle(
 
 /// Cuts a request that is almost as long as a frame can be, if it may have to grow.
 fn cut(dispatch: &Dispatch, view: FrameRef<'_>) -> Option<(bytes::BytesMut, bytes::BytesMut)> {
-    let cut = super::reframe::cut(view)?;
+    let cut = super::dispatch::cut(view)?;
     dispatch.may_grow(view.metadata()).then_some(cut)
 }
 

@@ -1,39 +1,22 @@
 //! From a socket to a route: accepts connections, reads frames, opens streams on the link that serves them.
 //!
 //! ```text
-//!  listen    sockets that accept                  layers     TLS and WebSocket, told by the first bytes
-//!  accept    connection -> SETUP -> registry      setup      what SETUP says, checked
-//!  driver    read loop of one link                dispatch   first frame of a stream: route and open
-//!  control   frames of stream 0                       events     what an app tells by METADATA_PUSH
-//!  failure   why a request goes nowhere
-//!  reframe   metadata that the responder reads        caller   who calls, for the broker's own services
-//!  pace      how often something may happen
-//!  run       small frames of one read, relayed under one lock each way
-//!  gathering requests whose metadata spans fragments        routine   the clock and the byte budget, for all links
+//!  accept/    listeners -> TLS, WebSocket -> SETUP -> registry
+//!  driver     read loop of one link                 run        small frames of one read, relayed under one lock each way
+//!  dispatch/  first frame of a stream: route and open
+//!  control/   stream 0: KEEPALIVE, LEASE, events    routine    the clock and the byte budget, for all links
 //! ```
 //! Invariant: a read loop never waits for another connection.
 
 mod accept;
-mod caller;
 mod control;
 mod dispatch;
 mod driver;
-mod events;
-mod failure;
-mod gathering;
-mod layers;
-mod listen;
-mod pace;
-mod reframe;
-mod route;
 mod routine;
 mod run;
-mod setup;
 
-pub(crate) use accept::{accept, attach};
-pub(crate) use layers::Layers;
-pub(crate) use listen::Listener;
-pub(crate) use route::CALLER_MIME;
+pub(crate) use accept::{Layers, Listener, accept, attach};
+pub(crate) use dispatch::CALLER_MIME;
 pub(crate) use routine::{keep_budget, keep_time};
 
 use crate::link::{Grant, Link, Shared, Touched};

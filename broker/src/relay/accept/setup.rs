@@ -20,7 +20,7 @@ const MAX_ENTRIES: usize = 64;
 
 /// An app that may connect.
 #[derive(Debug)]
-pub(super) struct Accepted {
+pub(crate) struct Accepted {
     pub app: App,
     pub services: Vec<ServiceKey>,
     pub keepalive: Duration,
@@ -32,18 +32,18 @@ pub(super) struct Accepted {
 
 /// The frame a refused app gets.
 #[derive(Debug)]
-pub(super) struct Refused {
+pub(crate) struct Refused {
     pub reason: SetupRefusal,
     pub code: ErrorCode,
     pub text: String,
 }
 
 impl Refused {
-    pub(super) fn new(reason: SetupRefusal, code: ErrorCode, text: impl Into<String>) -> Self {
+    pub(crate) fn new(reason: SetupRefusal, code: ErrorCode, text: impl Into<String>) -> Self {
         Self { reason, code, text: text.into() }
     }
 
-    pub(super) fn frame(&self) -> Frame {
+    pub(crate) fn frame(&self) -> Frame {
         Frame::error(0, self.code, &self.text)
     }
 }
@@ -66,7 +66,7 @@ struct RegistryJson {
 
 /// A service as SETUP and events name it.
 #[derive(Debug, Deserialize)]
-pub(super) struct LocatorJson {
+pub(crate) struct LocatorJson {
     service: String,
     #[serde(default)]
     group: Option<String>,
@@ -78,7 +78,7 @@ pub(super) struct LocatorJson {
 ///
 /// # Errors
 /// [`Refused`], with the code and text of wire-contract.md 2.8.
-pub(super) fn read(setup: Setup<'_>, strict: bool, fresh_uuid: impl FnOnce() -> String) -> Result<Accepted, Refused> {
+pub(crate) fn read(setup: Setup<'_>, strict: bool, fresh_uuid: impl FnOnce() -> String) -> Result<Accepted, Refused> {
     if setup.version.0 != 1 {
         let text =
             format!("version {}.{} is not supported: this broker speaks RSocket 1.0", setup.version.0, setup.version.1);
@@ -140,7 +140,7 @@ fn json<'a, T: Deserialize<'a>>(content: &'a [u8], what: &str) -> Result<T, Refu
 }
 
 impl LocatorJson {
-    pub(super) fn key(self) -> ServiceKey {
+    pub(crate) fn key(self) -> ServiceKey {
         ServiceKey {
             group: self.group.unwrap_or_default().into(),
             service: self.service.into(),

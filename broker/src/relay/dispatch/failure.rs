@@ -7,28 +7,28 @@ use rsocket::ErrorCode;
 
 /// What a requester is told.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(crate) struct Failure {
     pub reason: RequestRefusal,
     pub code: ErrorCode,
     pub text: String,
 }
 
 impl Failure {
-    pub(super) fn invalid(text: impl Into<String>) -> Self {
+    pub(crate) fn invalid(text: impl Into<String>) -> Self {
         Self { reason: RequestRefusal::Invalid, code: ErrorCode::INVALID, text: text.into() }
     }
 
-    pub(super) fn no_routing(hint: &str) -> Self {
+    pub(crate) fn no_routing(hint: &str) -> Self {
         Self::invalid(format!("RST-600404: No Routing metadata; {hint}"))
     }
 
-    pub(super) fn past_deadline() -> Self {
+    pub(crate) fn past_deadline() -> Self {
         let text = "deadline exceeded".into();
         Self { reason: RequestRefusal::Deadline, code: ErrorCode::CANCELED, text }
     }
 
     /// Nobody serves this key.
-    pub(super) fn not_found(table: &Table, key: &RouteKey<'_>) -> Self {
+    pub(crate) fn not_found(table: &Table, key: &RouteKey<'_>) -> Self {
         let mut present: Vec<_> =
             table.variants(key.service).map(|(key, count)| format!("{key} has {count}")).collect();
         present.sort();
@@ -43,7 +43,7 @@ impl Failure {
     }
 
     /// Somebody serves it, but not the one that was asked for.
-    pub(super) fn no_endpoint(key: &RouteKey<'_>, others: usize) -> Self {
+    pub(crate) fn no_endpoint(key: &RouteKey<'_>, others: usize) -> Self {
         Self::no_route(format!(
             "RST-900405: Service not found with endpoint {} {}; {others} instances have other endpoints or labels",
             key.text,
@@ -56,7 +56,7 @@ impl Failure {
     }
 
     /// Whoever could serve it takes no more; `busy` is the time after which that may have changed, in milliseconds.
-    pub(super) fn rejected(refusal: Refusal, whom: &str, busy: u64) -> Self {
+    pub(crate) fn rejected(refusal: Refusal, whom: &str, busy: u64) -> Self {
         let (why, retry) = match refusal {
             Refusal::Closed => ("is gone", 50),
             Refusal::Draining => ("is shutting down", 50),
@@ -72,7 +72,7 @@ impl Failure {
     }
 
     /// Their metadata cannot be turned into each other.
-    pub(super) fn dialects(from: &Link, to: &Link) -> Self {
+    pub(crate) fn dialects(from: &Link, to: &Link) -> Self {
         let (from, to) = (&from.dialect.metadata_mime, &to.dialect.metadata_mime);
         Self::invalid(format!(
             "this connection's metadata is `{from}` and the responder's is `{to}`: connect both with \

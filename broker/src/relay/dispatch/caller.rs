@@ -9,7 +9,7 @@ use rsocket::metadata::CompositeBuilder;
 use serde_json::json;
 
 /// The entry for requests of this app.
-pub(super) fn entry(link: &Link, app: &App) -> BytesMut {
+pub(crate) fn entry(link: &Link, app: &App) -> BytesMut {
     let caller = json!({ "link": link.id, "uuid": app.uuid, "name": app.name, "dataMime": link.dialect.data_mime });
     CompositeBuilder::new().entry(CALLER, caller.to_string().as_bytes()).finish()
 }

@@ -1,12 +1,13 @@
 //! The first frame of a stream: read its route, pick an endpoint, open the stream there.
 
+use super::caller;
 use super::failure::Failure;
 use super::gathering::Held;
 use super::reframe::Framing;
 use super::route::Route;
-use super::{Relay, caller};
 use crate::link::{Begin, Form, Link, Opened, Opening, Packet, Refusal, Serial, Step, Touched};
 use crate::metrics::{CloseReason, Interaction, LinkKind, Meters};
+use crate::relay::Relay;
 use crate::routing::{App, Asked, Endpoints, Table, hash, pick};
 use bytes::BytesMut;
 use rsocket::{ErrorCode, FrameType, StreamId};
@@ -25,7 +26,7 @@ fn interaction(kind: FrameType) -> Interaction {
 }
 
 /// Opens the streams of one requester link.
-pub(super) struct Dispatch {
+pub(crate) struct Dispatch {
     relay: Arc<Relay>,
     link: Arc<Link>,
     /// The hash of the app's uuid, and what the broker's own services are told of it.
@@ -66,21 +67,21 @@ struct Found<'t> {
 }
 
 impl Dispatch {
-    pub(super) fn new(relay: Arc<Relay>, link: Arc<Link>, app: &App) -> Self {
+    pub(crate) fn new(relay: Arc<Relay>, link: Arc<Link>, app: &App) -> Self {
         let caller = caller::entry(&link, app);
         Self { relay, link, sticky: hash(&app.uuid), caller, rng: fastrand::Rng::new(), requests: [0; 4] }
     }
 
-    pub(super) fn meters(&self) -> &Meters {
+    pub(crate) fn meters(&self) -> &Meters {
         &self.relay.meters
     }
 
-    pub(super) fn link(&self) -> &Arc<Link> {
+    pub(crate) fn link(&self) -> &Arc<Link> {
         &self.link
     }
 
     /// The app sent so many items it had no credit for. Call it under no link's lock: it may close this link.
-    pub(super) fn overrun(&self, items: u64) {
+    pub(crate) fn overrun(&self, items: u64) {
         if items == 0 {
             return;
         }
@@ -92,7 +93,7 @@ impl Dispatch {
     }
 
     /// A request whose metadata is here. Returns the link it went to, unless that was all of it.
-    pub(super) fn open(
+    pub(crate) fn open(
         &mut self,
         stream: StreamId,
         step: Step,
@@ -104,7 +105,7 @@ impl Dispatch {
     }
 
     /// A request that was held until its metadata was complete; its first frame is taken out of `held`.
-    pub(super) fn open_held(&mut self, stream: StreamId, step: Step, held: &mut Held, touched: &mut Touched) -> bool {
+    pub(crate) fn open_held(&mut self, stream: StreamId, step: Step, held: &mut Held, touched: &mut Touched) -> bool {
         let form = self.link.dialect.form;
         let waited = held.since.elapsed().as_millis() as u32;
         if let Some((left, at)) = Route::read(&held.metadata, form).deadline {
@@ -128,7 +129,7 @@ impl Dispatch {
     }
 
     /// The link a request goes to, if nothing about it needs more than one look; else `open` says what is wrong.
-    pub(super) fn plan(&mut self, stream: StreamId, step: Step, metadata: Option<&[u8]>) -> Option<Arc<Link>> {
+    pub(crate) fn plan(&mut self, stream: StreamId, step: Step, metadata: Option<&[u8]>) -> Option<Arc<Link>> {
         if stream.is_multiple_of(2) || step.is_windowed() && step.n == 0 {
             return None;
         }
@@ -146,7 +147,7 @@ impl Dispatch {
     }
 
     /// A planned request was not taken: other endpoints are tried, if it was an endpoint that refused.
-    pub(super) fn refused(
+    pub(crate) fn refused(
         &mut self,
         stream: StreamId,
         opening: Opening,
@@ -171,14 +172,14 @@ impl Dispatch {
     }
 
     /// The requester's side ended while its request was being opened.
-    pub(super) fn take_back(&self, to: &Arc<Link>, serial: Serial, opened: Opened, touched: &mut Touched) {
+    pub(crate) fn take_back(&self, to: &Arc<Link>, serial: Serial, opened: Opened, touched: &mut Touched) {
         to.with(touched, |state| {
             state.finish(opened.stream, serial, ErrorCode::CANCELED, "the request was taken back")
         });
     }
 
     /// Counts the requests of one read.
-    pub(super) fn count(&mut self) {
+    pub(crate) fn count(&mut self) {
         for kind in [Interaction::FireAndForget, Interaction::Response, Interaction::Stream, Interaction::Channel] {
             let count = std::mem::take(&mut self.requests[kind as usize]);
             if count > 0 {
@@ -188,7 +189,7 @@ impl Dispatch {
     }
 
     /// Refuses a request; a fire-and-forget is dropped without a word.
-    pub(super) fn refuse(&self, stream: StreamId, code: ErrorCode, text: &str, touched: &mut Touched) {
+    pub(crate) fn refuse(&self, stream: StreamId, code: ErrorCode, text: &str, touched: &mut Touched) {
         let refusals = self.link.with(touched, |state| {
             state.refuse(stream, code, text);
             state.outbox.refusals()
@@ -376,7 +377,7 @@ impl Dispatch {
     }
 
     /// Whether a request of this link may have to grow.
-    pub(super) fn may_grow(&self, metadata: Option<&[u8]>) -> bool {
+    pub(crate) fn may_grow(&self, metadata: Option<&[u8]>) -> bool {
         let form = self.link.dialect.form;
         form == Form::Routing || form == Form::Composite && !Route::read(metadata.unwrap_or_default(), form).has_mime
     }

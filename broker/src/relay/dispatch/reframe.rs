@@ -11,14 +11,14 @@ const GROWTH: usize = 1024;
 
 /// What is added to the metadata of a request.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Framing {
+pub(crate) struct Framing {
     pub before: Vec<u8>,
     pub after: Vec<u8>,
 }
 
 impl Framing {
     /// The head of the entry that so many bytes of bare routing tags become.
-    pub(super) fn bare(tags: usize) -> Vec<u8> {
+    pub(crate) fn bare(tags: usize) -> Vec<u8> {
         let mut head = BytesMut::new();
         mime::ROUTING.write(&mut head);
         head.put_uint(tags as u64, 3);
@@ -26,7 +26,7 @@ impl Framing {
     }
 
     /// The frame with `before` in front of its metadata if it is the first one, and `after` at this offset of its metadata.
-    pub(super) fn apply(&self, frame: FrameRef<'_>, is_first: bool, at: Option<usize>) -> BytesMut {
+    pub(crate) fn apply(&self, frame: FrameRef<'_>, is_first: bool, at: Option<usize>) -> BytesMut {
         let (metadata, data) = (frame.metadata().unwrap_or_default(), frame.data());
         let before = if is_first { &self.before[..] } else { &[] };
         let after = if at.is_some() { &self.after[..] } else { &[] };
@@ -48,7 +48,7 @@ impl Framing {
 }
 
 /// Cuts the end off a request that could not grow: its first fragment, and a PAYLOAD with the rest. `None` if it can.
-pub(super) fn cut(frame: FrameRef<'_>) -> Option<(BytesMut, BytesMut)> {
+pub(crate) fn cut(frame: FrameRef<'_>) -> Option<(BytesMut, BytesMut)> {
     let (len, data) = (frame.bytes().len(), frame.data());
     if len + GROWTH <= MAX_FRAME || data.len() < GROWTH {
         return None;

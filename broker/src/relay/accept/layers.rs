@@ -28,7 +28,7 @@ impl Layers {
     ///
     /// # Errors
     /// The client speaks something else, was refused, or is gone; it was told as far as its protocol allows.
-    pub(super) async fn open(
+    pub(crate) async fn open(
         &self,
         mut inner: Box<dyn Transport>,
         mut first: BytesMut,
@@ -65,7 +65,7 @@ impl Layers {
 }
 
 /// Waits for the first byte and returns it; more may have come with it.
-pub(super) async fn first_byte(transport: &dyn Transport, first: &mut BytesMut) -> io::Result<u8> {
+pub(crate) async fn first_byte(transport: &dyn Transport, first: &mut BytesMut) -> io::Result<u8> {
     loop {
         if let Some(byte) = first.first() {
             return Ok(*byte);

@@ -4,11 +4,11 @@
 //! itself in SETUP has nothing to say. What it registers goes through [`Registry::expose`](crate::routing::Registry), as
 //! SETUP does.
 
-use super::Relay;
 use super::pace::Pace;
-use super::setup::LocatorJson;
 use crate::link::Link;
 use crate::metrics::EventOutcome;
+use crate::relay::accept::LocatorJson;
+use crate::relay::{Relay, log_refused};
 use crate::routing::{App, Ports};
 use rsocket::metadata::{Composite, mime};
 use serde::Deserialize;
@@ -101,18 +101,18 @@ fn host(source: &str) -> Option<&str> {
 }
 
 /// The events of one link.
-pub(super) struct Events {
+pub(crate) struct Events {
     app: Arc<App>,
     pace: Pace,
 }
 
 impl Events {
-    pub(super) fn new(app: Arc<App>, per_second: u32) -> Self {
+    pub(crate) fn new(app: Arc<App>, per_second: u32) -> Self {
         Self { app, pace: Pace::new(per_second, 2 * per_second) }
     }
 
     /// Takes what was pushed: JSON, or composite metadata with a 0x28 entry.
-    pub(super) fn receive(&mut self, relay: &Relay, link: &Arc<Link>, metadata: &[u8], now: Instant) {
+    pub(crate) fn receive(&mut self, relay: &Relay, link: &Arc<Link>, metadata: &[u8], now: Instant) {
         let outcome = match self.read(metadata, now) {
             Ok(news) => {
                 apply(relay, link, news);
@@ -149,7 +149,7 @@ fn apply(relay: &Relay, link: &Arc<Link>, news: News) {
         News::Status(1) => relay.show(link),
         News::Status(2 | -1) => relay.hide(link),
         News::Status(_) => {}
-        News::Exposed(services) => super::log_refused(link, relay.expose(link, keys(services))),
+        News::Exposed(services) => log_refused(link, relay.expose(link, keys(services))),
         News::Hidden(services) => relay.registry.withdraw(link, &keys(services)),
         News::Ports(ports) => relay.registry.set_ports(link, ports),
     }

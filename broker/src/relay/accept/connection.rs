@@ -1,12 +1,12 @@
 //! What happens to a connection until its read loop begins.
 
-use super::driver::{self, Read};
 use super::layers::first_byte;
 use super::listen::Listener;
 use super::setup::{self, Accepted, Refused};
-use super::{Relay, routine};
 use crate::link::{Link, Terms, Touched, Watch};
 use crate::metrics::{CloseReason, LinkKind, SetupRefusal};
+use crate::relay::driver::{self, Read};
+use crate::relay::{Relay, log_refused, routine};
 use bytes::BytesMut;
 use rsocket::frame::LENGTH;
 use rsocket::transport::{Batch, Transport, readable, write_all};
@@ -114,7 +114,7 @@ async fn serve(
     if let Some(oldest) = relay.registry.join(link.clone(), app.clone()) {
         oldest.retire(Instant::now() + RETIRE);
     }
-    super::log_refused(&link, relay.registry.expose(&link, services, kind == LinkKind::Memory));
+    log_refused(&link, relay.registry.expose(&link, services, kind == LinkKind::Memory));
     // Last: to whoever gets it, a LEASE says that the services are in force.
     let mut touched = Touched::default();
     link.begin_lease(&mut touched);

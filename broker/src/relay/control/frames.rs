@@ -1,10 +1,10 @@
 //! Frames of the connection itself, stream 0: KEEPALIVE, LEASE, METADATA_PUSH, ERROR, RESUME.
 
-use super::Relay;
 use super::events::Events;
 use super::pace::Pace;
 use crate::link::{Link, Touched};
 use crate::metrics::CloseReason;
+use crate::relay::Relay;
 use crate::routing::App;
 use rsocket::frame::{FrameRef, flags};
 use rsocket::{ConnectionError, ErrorCode, Frame, FrameType};
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 const MAX_ECHO: usize = 128 * 1024;
 
 /// Stream 0 of one link.
-pub(super) struct Control {
+pub(crate) struct Control {
     relay: Arc<Relay>,
     link: Arc<Link>,
     events: Events,
@@ -24,7 +24,7 @@ pub(super) struct Control {
 }
 
 impl Control {
-    pub(super) fn new(relay: Arc<Relay>, link: Arc<Link>, app: Arc<App>) -> Self {
+    pub(crate) fn new(relay: Arc<Relay>, link: Arc<Link>, app: Arc<App>) -> Self {
         let (rate, burst) = relay.limits.control;
         let events = Events::new(app, relay.limits.events);
         Self { relay, link, events, pace: Pace::new(rate, burst) }
@@ -34,7 +34,7 @@ impl Control {
     ///
     /// # Errors
     /// What ends the connection.
-    pub(super) fn take(
+    pub(crate) fn take(
         &mut self,
         kind: FrameType,
         view: FrameRef<'_>,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 /// One request whose metadata is not complete.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(crate) struct Held {
     /// Its frames so far, each with its length.
     pub frames: Vec<BytesMut>,
     pub metadata: Vec<u8>,
@@ -16,7 +16,7 @@ pub(super) struct Held {
 
 /// Why a request is not held any longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum TooMuch {
+pub(crate) enum TooMuch {
     /// Its own metadata is too long.
     Request,
     /// All held requests of the link are.
@@ -25,7 +25,7 @@ pub(super) enum TooMuch {
 
 /// The held requests of one link.
 #[derive(Debug)]
-pub(super) struct Gathering {
+pub(crate) struct Gathering {
     held: HashMap<StreamId, Held>,
     bytes: usize,
     max_request: usize,
@@ -37,26 +37,26 @@ pub(super) struct Gathering {
 const COST: usize = 64;
 
 /// Whether metadata may go on in the next fragment: this one has metadata, no data, and is not the last.
-pub(super) fn is_incomplete(frame: FrameRef<'_>) -> bool {
+pub(crate) fn is_incomplete(frame: FrameRef<'_>) -> bool {
     let follows = frame.has(flags::FOLLOWS) && !frame.has(flags::COMPLETE);
     follows && frame.data().is_empty() && frame.metadata().is_some_and(|metadata| !metadata.is_empty())
 }
 
 impl Gathering {
-    pub(super) fn new((max_request, max_link, timeout): (usize, usize, Duration)) -> Self {
+    pub(crate) fn new((max_request, max_link, timeout): (usize, usize, Duration)) -> Self {
         Self { held: HashMap::new(), bytes: 0, max_request, max_link, timeout }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.held.is_empty()
     }
 
-    pub(super) fn contains(&self, stream: StreamId) -> bool {
+    pub(crate) fn contains(&self, stream: StreamId) -> bool {
         !self.held.is_empty() && self.held.contains_key(&stream)
     }
 
     /// Bytes held.
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
@@ -64,7 +64,7 @@ impl Gathering {
     ///
     /// # Errors
     /// [`TooMuch`]: the request is dropped.
-    pub(super) fn push(&mut self, stream: StreamId, wire: BytesMut, now: Instant) -> Result<bool, TooMuch> {
+    pub(crate) fn push(&mut self, stream: StreamId, wire: BytesMut, now: Instant) -> Result<bool, TooMuch> {
         let view = FrameRef::parse(&wire[LENGTH..]).expect("frames are checked when they are read");
         let is_complete = !is_incomplete(view);
         let held =
@@ -80,19 +80,19 @@ impl Gathering {
         Ok(is_complete)
     }
 
-    pub(super) fn take(&mut self, stream: StreamId) -> Option<Held> {
+    pub(crate) fn take(&mut self, stream: StreamId) -> Option<Held> {
         let held = self.held.remove(&stream)?;
         self.bytes -= held.frames.iter().map(|frame| frame.len() + COST).sum::<usize>();
         Some(held)
     }
 
     /// When the oldest request has been held too long.
-    pub(super) fn deadline(&self) -> Option<Instant> {
+    pub(crate) fn deadline(&self) -> Option<Instant> {
         self.held.values().map(|held| held.since + self.timeout).min()
     }
 
     /// Drops requests held too long.
-    pub(super) fn expired(&mut self, now: Instant) -> Vec<StreamId> {
+    pub(crate) fn expired(&mut self, now: Instant) -> Vec<StreamId> {
         let late: Vec<_> =
             self.held.iter().filter(|(_, held)| held.since + self.timeout <= now).map(|(stream, _)| *stream).collect();
         late.iter().for_each(|stream| drop(self.take(*stream)));
@@ -102,7 +102,7 @@ impl Gathering {
 
 impl Held {
     /// The frame in whose metadata this offset is, and where there; the end belongs to the last frame that has any.
-    pub(super) fn locate(&self, at: usize) -> (usize, usize) {
+    pub(crate) fn locate(&self, at: usize) -> (usize, usize) {
         let mut left = at;
         for (nth, frame) in self.frames.iter().enumerate() {
             let view = FrameRef::parse(&frame[LENGTH..]).expect("frames are checked when they are read");
@@ -116,7 +116,7 @@ impl Held {
     }
 
     /// Writes the milliseconds left over those at `at` in the metadata, wherever fragments cut them.
-    pub(super) fn set_deadline(&mut self, at: usize, left: u32) {
+    pub(crate) fn set_deadline(&mut self, at: usize, left: u32) {
         let bytes = left.to_be_bytes();
         let mut offset = 0;
         for frame in &mut self.frames {

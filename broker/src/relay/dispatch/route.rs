@@ -6,7 +6,7 @@ use rsocket::metadata::{Composite, Malformed, Mime, mime};
 
 /// The entry that tells the broker's own services who calls: only the broker writes it.
 pub(crate) const CALLER_MIME: &[u8] = b"message/x.towline.caller.v0";
-pub(super) const CALLER: Mime<'static> = Mime::Name(CALLER_MIME);
+pub(crate) const CALLER: Mime<'static> = Mime::Name(CALLER_MIME);
 
 /// The entry that carries a deadline: u32 big-endian, milliseconds left.
 const DEADLINE: Mime<'static> = Mime::Name(b"message/x.towline.deadline.v0");
@@ -18,7 +18,7 @@ const BINARY_HEAD: usize = 12;
 
 /// The part of a request's metadata the broker reads.
 #[derive(Debug, Default)]
-pub(super) struct Route<'a> {
+pub(crate) struct Route<'a> {
     pub key: Option<RouteKey<'a>>,
     pub labels: Vec<(&'a str, &'a str)>,
     /// Milliseconds left, and where in the metadata they stand.
@@ -33,7 +33,7 @@ pub(super) struct Route<'a> {
 
 impl<'a> Route<'a> {
     /// Reads metadata of this form; composite metadata up to the first malformed entry.
-    pub(super) fn read(metadata: &'a [u8], form: Form) -> Self {
+    pub(crate) fn read(metadata: &'a [u8], form: Form) -> Self {
         let mut route = Self::default();
         match form {
             Form::Composite => route.read_entries(metadata),

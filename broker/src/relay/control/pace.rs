@@ -4,7 +4,7 @@ use std::time::Instant;
 
 /// A bucket of tokens, full at first.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     per_second: f64,
     burst: f64,
     tokens: f64,
@@ -12,13 +12,13 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    pub(super) fn new(per_second: u32, burst: u32) -> Self {
+    pub(crate) fn new(per_second: u32, burst: u32) -> Self {
         let burst = f64::from(burst);
         Self { per_second: per_second.into(), burst, tokens: burst, at: None }
     }
 
     /// Takes one token; false if there is none.
-    pub(super) fn take(&mut self, now: Instant) -> bool {
+    pub(crate) fn take(&mut self, now: Instant) -> bool {
         let since = self.at.replace(now).map_or(0.0, |at| now.saturating_duration_since(at).as_secs_f64());
         self.tokens = (self.tokens + since * self.per_second).min(self.burst);
         let is_within = self.tokens >= 1.0;
