@@ -142,6 +142,9 @@ pub enum FrameError {
     /// A MIME type or a token of SETUP points past the end.
     #[error("SETUP is cut short")]
     Setup,
+    /// The peer speaks another protocol: the first bytes are how that begins.
+    #[error("what came first looks like {0}, not like RSocket")]
+    Foreign(&'static str),
     /// A valid frame where the protocol allows none of its type.
     #[error("unexpected {0:?} frame")]
     Unexpected(crate::frame::FrameType),

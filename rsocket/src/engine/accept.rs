@@ -1,10 +1,11 @@
 use super::config::Config;
 use super::connection::Connection;
+use super::driver::discard;
 use super::ids::Ids;
 use super::responder::Responder;
 use crate::codec::ReadBuffer;
 use crate::error::{ConnectionError, ErrorCode, FrameError, StreamError};
-use crate::frame::{Frame, FrameRef, FrameType, LENGTH, MAX_FRAME};
+use crate::frame::{Frame, FrameRef, FrameType, LENGTH};
 use crate::keepalive::Timing;
 use crate::transport::{Batch, Transport, readable, write_all};
 use bytes::Bytes;
@@ -15,6 +16,10 @@ use tokio::time::timeout;
 
 /// How long writing a refusal may take.
 const LINGER: Duration = Duration::from_secs(1);
+/// Bytes SETUP may have, its length excluded.
+const MAX_SETUP: usize = 64 * 1024;
+/// How TLS begins: a handshake record.
+const TLS: u8 = 0x16;
 
 /// What a client said in SETUP.
 #[derive(Clone, Debug)]
@@ -23,6 +28,8 @@ pub struct AcceptedSetup {
     pub keepalive: Duration,
     /// Silence after which the client gives the connection up.
     pub lifetime: Duration,
+    /// The client asks for leases, and gives them.
+    pub is_leased: bool,
     /// MIME type of all metadata, as sent.
     pub metadata_mime: Bytes,
     /// MIME type of all data, as sent.
@@ -37,11 +44,11 @@ pub struct AcceptedSetup {
 /// refuses it (REJECTED_SETUP, or another code of stream 0). Requests that came meanwhile are handled afterwards.
 ///
 /// # Errors
-/// If the client is refused, by `acceptor` or for its SETUP (it is told why and the socket is shut down), says nothing
-/// for [`Config::setup_timeout`], or is gone.
+/// If the client is refused, by `acceptor` or for its SETUP, which is over 64 KiB or not fit (it is told why and the
+/// socket is shut down), says nothing for [`Config::setup_timeout`], speaks TLS or HTTP, or is gone.
 pub async fn accept<A, F>(
     transport: Arc<dyn Transport>,
-    config: Config,
+    mut config: Config,
     acceptor: A,
 ) -> Result<Connection, ConnectionError>
 where
@@ -51,7 +58,10 @@ where
     let mut buffer = ReadBuffer::new();
     let setup = match timeout(config.setup_timeout, read_setup(&*transport, &mut buffer)).await {
         Ok(Ok(setup)) => setup,
-        Ok(Err(Unfit::Gone(error))) => return Err(error),
+        Ok(Err(Unfit::Gone(error))) => {
+            transport.shutdown();
+            return Err(error);
+        }
         Ok(Err(Unfit::Refused(error))) => return Err(refuse(&*transport, error).await),
         Err(_elapsed) => {
             let error = StreamError::new(ErrorCode::INVALID_SETUP, "no SETUP came in time");
@@ -61,6 +71,7 @@ where
     let within = |own: Duration, theirs: Duration| if theirs.is_zero() { own } else { own.min(theirs) };
     let lifetime = within(config.lifetime, setup.lifetime);
     let timing = Timing { interval: within(config.keepalive, setup.keepalive), suspect: lifetime, lifetime };
+    config.lease = setup.is_leased.then(|| config.lease.unwrap_or_default());
     match acceptor(setup).await {
         Ok(responder) => {
             let connection = Connection::new(transport, config, Ids::server());
@@ -83,14 +94,14 @@ enum Unfit {
 
 async fn read_setup(transport: &dyn Transport, buffer: &mut ReadBuffer) -> Result<AcceptedSetup, Unfit> {
     loop {
-        match buffer.complete(MAX_FRAME) {
+        match buffer.complete(MAX_SETUP) {
             Ok(None) => {}
             Ok(Some(len)) => {
                 let setup = check_setup(buffer.range(LENGTH..len)).map_err(Unfit::Refused)?;
                 buffer.consume(len);
                 return Ok(setup);
             }
-            Err(error) => return Err(Unfit::Gone(ConnectionError::Protocol(error))),
+            Err(error) => return Err(unfit_length(buffer, error)),
         }
         let read = transport.try_read(buffer.space());
         if transport.has_unsent() {
@@ -104,6 +115,15 @@ async fn read_setup(transport: &dyn Transport, buffer: &mut ReadBuffer) -> Resul
             }
             Err(error) => return Err(Unfit::Gone(error.into())),
         }
+    }
+}
+
+/// A length that SETUP cannot have: too much of it, or not RSocket at all, which no frame would be an answer to.
+fn unfit_length(buffer: &mut ReadBuffer, error: FrameError) -> Unfit {
+    match buffer.range(0..1)[0] {
+        TLS => Unfit::Gone(ConnectionError::Protocol(FrameError::Foreign("TLS"))),
+        b'A'..=b'Z' => Unfit::Gone(ConnectionError::Protocol(FrameError::Foreign("HTTP"))),
+        _ => Unfit::Refused(StreamError::new(ErrorCode::INVALID_SETUP, error.to_string())),
     }
 }
 
@@ -128,12 +148,10 @@ fn check_setup(wire: &[u8]) -> Result<AcceptedSetup, StreamError> {
     if setup.resume_token.is_some() {
         return refused(ErrorCode::REJECTED_SETUP, "resume is not supported".to_owned());
     }
-    if setup.is_leased {
-        return refused(ErrorCode::UNSUPPORTED_SETUP, "lease is not supported".to_owned());
-    }
     Ok(AcceptedSetup {
         keepalive: setup.keepalive,
         lifetime: setup.lifetime,
+        is_leased: setup.is_leased,
         metadata_mime: Bytes::copy_from_slice(setup.metadata_mime),
         data_mime: Bytes::copy_from_slice(setup.data_mime),
         metadata: setup.metadata.map(Bytes::copy_from_slice),
@@ -148,5 +166,6 @@ async fn refuse(transport: &dyn Transport, error: StreamError) -> ConnectionErro
     // The client is refused whether or not it hears of it.
     let _told = timeout(LINGER, write_all(transport, &mut batch)).await;
     transport.shutdown();
+    discard(transport);
     ConnectionError::Refused { code: error.code, message: error.message }
 }

@@ -1,3 +1,4 @@
+use super::Lease;
 use crate::frame::{MAX_FRAME, MAX_REQUEST_N};
 use bytes::Bytes;
 use std::time::Duration;
@@ -26,6 +27,12 @@ pub struct Config {
     pub outgoing_mark: usize,
     /// The peer's requests in progress; more are answered ERROR\[REJECTED\].
     pub max_streams: usize,
+    /// The requests the peer may send, renewed at two thirds of their time until [`Connection::lease`] says otherwise.
+    /// Client: `Some` asks for leases (the L flag of SETUP), which bind both sides. Server: what a client that asks gets;
+    /// `None` gives it [`Lease::default`].
+    ///
+    /// [`Connection::lease`]: super::Connection::lease
+    pub lease: Option<Lease>,
 }
 
 impl Default for Config {
@@ -41,6 +48,7 @@ impl Default for Config {
             max_unfinished: 128 << 20,
             outgoing_mark: 1 << 20,
             max_streams: 8_192,
+            lease: None,
         }
     }
 }
@@ -52,7 +60,11 @@ impl Config {
     }
 
     pub(super) fn checked(mut self) -> Self {
+        // SETUP cannot say 0.
+        self.keepalive = self.keepalive.max(Duration::from_millis(1));
+        self.lifetime = self.lifetime.max(Duration::from_millis(1));
         self.max_frame = self.max_frame.clamp(64, MAX_FRAME);
+        self.lease = self.lease.map(Lease::checked);
         self
     }
 }

@@ -4,19 +4,21 @@ use super::dispatch::Dispatch;
 use super::driver::Driver;
 use super::ending::Ending;
 use super::ids::Ids;
+use super::lease::{Lease, Leases};
 use super::payload::Payload;
 use super::responder::Responder;
 use super::response::ResponseStream;
-use super::shared::{Shared, State};
+use super::shared::{Shared, State, now};
 use crate::codec::ReadBuffer;
 use crate::error::{ConnectionError, ErrorCode};
-use crate::frame::{Frame, SetupParts};
+use crate::frame::{Frame, SetupParts, flags, set_flags};
 use crate::keepalive::Timing;
 use crate::transport::Transport;
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
@@ -44,8 +46,9 @@ pub fn connect(
     responder: Arc<dyn Responder>,
     config: Config,
 ) -> Connection {
+    let config = config.checked();
     let timing = Timing { interval: config.keepalive, suspect: config.lifetime, lifetime: config.lifetime };
-    let frame = Frame::setup(SetupParts {
+    let mut frame = Frame::setup(SetupParts {
         keepalive: config.keepalive,
         lifetime: config.lifetime,
         metadata_mime: &setup.metadata_mime,
@@ -53,6 +56,9 @@ pub fn connect(
         metadata: setup.metadata.as_deref(),
         data: &setup.data,
     });
+    if config.lease.is_some() {
+        set_flags(frame.bytes_mut(), flags::LEASE);
+    }
     let connection = Connection::new(transport, config, Ids::client());
     connection.shared.state.lock().outgoing.push_control(frame);
     connection.shared.flush();
@@ -62,20 +68,24 @@ pub fn connect(
 
 impl Connection {
     pub(super) fn new(transport: Arc<dyn Transport>, config: Config, ids: Ids) -> Self {
+        let config = config.checked();
+        let leases = config.lease.map(|lease| Leases::new(lease, now()));
         Self {
             shared: Arc::new(Shared {
-                state: Mutex::new(State::new(ids)),
+                state: Mutex::new(State::new(ids, leases)),
                 transport,
-                config: config.checked(),
+                config,
                 runtime: Handle::current(),
                 ended: Notify::new(),
                 flushed: Notify::new(),
                 quiet: Notify::new(),
+                leased: Notify::new(),
             }),
         }
     }
 
     pub(super) fn spawn(&self, responder: Arc<dyn Responder>, buffer: ReadBuffer, timing: Timing, is_server: bool) {
+        self.shared.renew_lease(now());
         let dispatch = Dispatch::new(self.shared.clone(), responder, is_server);
         let driver = Driver::new(self.shared.clone(), dispatch, buffer, timing, !is_server);
         self.shared.runtime.spawn(driver.run());
@@ -159,6 +169,53 @@ impl Connection {
     fn is_drained(&self) -> bool {
         let state = self.shared.state.lock();
         state.ended.is_some() || state.is_quiet()
+    }
+
+    /// Sends LEASE: for `ttl`, the peer may send so many requests; 0 of either stops it, more are answered
+    /// ERROR\[REJECTED\]. It takes the place of the lease before, and [`Config::lease`] is not renewed any more. Nothing
+    /// without leases.
+    pub fn lease(&self, ttl: Duration, requests: u32) {
+        let lease = Lease { requests, ttl }.checked();
+        let mut state = self.shared.state.lock();
+        if state.ended.is_some() {
+            return;
+        }
+        let Some(leases) = &mut state.leases else { return };
+        leases.replace(lease);
+        state.outgoing.push_control(Frame::lease(lease.ttl, lease.requests));
+        drop(state);
+        self.shared.flush();
+    }
+
+    /// Waits until the peer's lease allows a request, or the connection has ended; not at all without leases.
+    pub async fn leased(&self) {
+        loop {
+            let leased = self.shared.leased.notified();
+            if self.is_leased() {
+                return;
+            }
+            leased.await;
+        }
+    }
+
+    fn is_leased(&self) -> bool {
+        let state = self.shared.state.lock();
+        state.ended.is_some() || state.leases.as_ref().is_none_or(|leases| leases.is_open(now()))
+    }
+
+    /// Tells the peer that this side closes (CONNECTION_CLOSE) and takes no new requests, neither own ones nor the
+    /// peer's (answered ERROR\[REJECTED\]); those in progress go on, and the connection ends with the last of them.
+    pub fn announce_close(&self, text: &str) {
+        let mut state = self.shared.state.lock();
+        if state.ended.is_some() || std::mem::replace(&mut state.is_announced, true) {
+            return;
+        }
+        state.closing.get_or_insert(ConnectionError::Closed);
+        // Behind the requests that are queued, which the peer would reject after it.
+        state.outgoing.push_frame(Frame::error(0, ErrorCode::CONNECTION_CLOSE, text));
+        drop(state);
+        self.shared.flush();
+        self.shared.quiet.notify_waiters();
     }
 
     /// Ends the connection: every call fails at once. What is queued is written first, then ERROR on stream 0 if a

@@ -1,10 +1,11 @@
 use super::Config;
 use super::failure::CallFailure;
 use super::job::Stop;
+use super::lease::Lease;
 use super::payload::Payload;
 use super::responder::Responder;
 use super::serve::{Request, serve};
-use super::shared::{Entry, Shared};
+use super::shared::{Entry, Shared, now};
 use crate::error::{ConnectionError, ErrorCode, FrameError, StreamError};
 use crate::fragment::{JoinError, Joined, Joiner, follows};
 use crate::frame::{Frame, FrameRef, FrameType, LENGTH, StreamId, flags};
@@ -12,6 +13,7 @@ use crate::stream::{Role, Signal};
 use bytes::{BufMut, Bytes, BytesMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A frame as the read buffer holds it: small ones are read in place, large ones were cut out.
 pub(super) enum Arrived<'a> {
@@ -91,6 +93,7 @@ impl Dispatch {
                 let limit = self.shared.config.outgoing_mark;
                 self.shared.state.lock().outgoing.push_echo(echo, limit);
             }
+            FrameType::Lease if stream == 0 => self.leased(view),
             FrameType::MetadataPush if stream == 0 => {
                 let metadata = Bytes::copy_from_slice(view.metadata().unwrap_or_default());
                 let pushed = catch_unwind(AssertUnwindSafe(|| self.responder.metadata_push(metadata)));
@@ -102,8 +105,8 @@ impl Dispatch {
             FrameType::Ext if !view.has(flags::IGNORE) => {
                 return Err(ConnectionError::Protocol(FrameError::UnknownType(kind as u8)));
             }
-            // Unaccounted frames are ignored (Protocol.md, "Handling the Unexpected"): a second SETUP, LEASE that was
-            // not agreed on, frames of the connection on a stream.
+            // Unaccounted frames are ignored (Protocol.md, "Handling the Unexpected"): a second SETUP, frames of
+            // the connection on a stream.
             _ => {}
         }
         Ok(())
@@ -204,6 +207,16 @@ impl Dispatch {
         }
     }
 
+    /// LEASE that was not agreed on is ignored.
+    fn leased(&self, view: FrameRef<'_>) {
+        let (ttl, requests) = view.lease();
+        let lease = Lease { requests, ttl: Duration::from_millis(ttl.into()) };
+        if let Some(leases) = &mut self.shared.state.lock().leases {
+            leases.received(lease, now());
+        }
+        self.shared.leased.notify_waiters();
+    }
+
     fn granted(&self, stream: StreamId, n: u32) {
         let state = self.shared.state.lock();
         let job = state.streams.get(&stream).and_then(Entry::job).cloned();
@@ -257,7 +270,9 @@ impl Dispatch {
             // Set-up errors are a server's to send: a server ignores them.
             ErrorCode(1..=4) if self.is_server => Ok(()),
             ErrorCode::CONNECTION_CLOSE => {
-                self.shared.state.lock().closing.get_or_insert(error);
+                let mut state = self.shared.state.lock();
+                state.closing.get_or_insert(error);
+                state.is_announced = true;
                 Ok(())
             }
             _ => Err(error),

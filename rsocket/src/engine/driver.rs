@@ -1,12 +1,13 @@
 use super::dispatch::{Arrived, Dispatch};
 use super::ending::Ending;
+use super::lease::Lease;
 use super::message::SMALL;
-use super::shared::Shared;
+use super::shared::{Shared, now};
 use crate::codec::ReadBuffer;
 use crate::error::{ConnectionError, ErrorCode};
 use crate::frame::{Frame, FrameRef, FrameType, LENGTH, MAX_FRAME, is_ignorable};
 use crate::keepalive::{Keepalive, Timing, Verdict};
-use crate::transport::readable;
+use crate::transport::{Transport, readable};
 use futures::FutureExt;
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -48,7 +49,11 @@ impl Driver {
         is_client: bool,
     ) -> Self {
         let now = now();
-        let period = (timing.interval.min(timing.lifetime) / 4).max(Duration::from_millis(1));
+        let mut period = timing.interval.min(timing.lifetime) / 4;
+        if let Some(lease) = shared.config.lease.and_then(Lease::period) {
+            period = period.min(lease);
+        }
+        let period = period.max(Duration::from_millis(1));
         let next = is_client.then(|| now + timing.interval);
         let pulse = Pulse { keepalive: Keepalive::new(now), timing, period, next, has_read: false, held: 0 };
         Self { shared, dispatch, buffer, pulse }
@@ -62,7 +67,7 @@ impl Driver {
         if let Err((error, ending)) = self.drive(&mut ticks).await {
             self.shared.end(error, ending);
         }
-        self.discard();
+        discard(&*self.shared.transport);
     }
 
     async fn drive(&mut self, ticks: &mut Interval) -> Result<(), (ConnectionError, Ending)> {
@@ -80,9 +85,8 @@ impl Driver {
             if is_mine {
                 self.shared.write_claimed(self.shared.state.lock());
             }
-            self.check_closing()?;
             loop {
-                if self.shared.state.lock().ended.is_some() {
+                if self.is_over()? {
                     return Ok(());
                 }
                 reads += 1;
@@ -109,12 +113,16 @@ impl Driver {
     /// Waits until there is something to read, ticking meanwhile.
     async fn wait(&mut self, ticks: &mut Interval) -> Result<(), (ConnectionError, Ending)> {
         let transport = self.shared.transport.clone();
+        let shared = self.shared.clone();
         loop {
+            let quiet = shared.quiet.notified();
+            self.is_over()?;
             select! {
                 biased;
                 // An error here shows at the next read.
                 _ready = readable(&*transport) => return Ok(()),
                 _at = ticks.tick() => self.tick()?,
+                () = quiet => {}
             }
         }
     }
@@ -166,6 +174,7 @@ impl Driver {
         if verdict == Verdict::Dead {
             return Err((ConnectionError::KeepaliveTimeout(pulse.timing.lifetime), Ending::Dead));
         }
+        self.shared.renew_lease(now);
         let is_due = pulse.next.map_or(verdict == Verdict::Probe, |next| now >= next);
         if is_due {
             pulse.next = pulse.next.map(|_| now + pulse.timing.interval);
@@ -173,17 +182,15 @@ impl Driver {
             self.shared.state.lock().outgoing.push_control(Frame::keepalive(true, &[]));
             self.shared.flush();
         }
-        self.check_closing()
+        Ok(())
     }
 
-    /// The peer sent CONNECTION_CLOSE and no stream is left: closes.
-    fn check_closing(&self) -> Result<(), (ConnectionError, Ending)> {
+    /// The connection has ended. An error: one side sent CONNECTION_CLOSE and no stream is left, so that it ends now.
+    fn is_over(&self) -> Result<bool, (ConnectionError, Ending)> {
         let state = self.shared.state.lock();
         match &state.closing {
-            Some(error @ ConnectionError::Refused { .. }) if state.is_quiet() => {
-                Err((error.clone(), Ending::Closed(None)))
-            }
-            _ => Ok(()),
+            Some(error) if state.is_announced && state.is_quiet() => Err((error.clone(), Ending::Closed(None))),
+            _ => Ok(state.ended.is_some()),
         }
     }
 
@@ -191,14 +198,13 @@ impl Driver {
     fn end_of_stream(&self, error: ConnectionError) -> ConnectionError {
         self.shared.state.lock().write_error.take().unwrap_or(error)
     }
+}
 
-    /// Reads what is left, so that closing the socket does not reset it before the peer has our last frame.
-    fn discard(&mut self) {
-        for _ in 0..READS {
-            self.buffer = ReadBuffer::new();
-            if !matches!(self.shared.transport.try_read(self.buffer.space()), Ok(1..)) {
-                return;
-            }
+/// Reads what is left, so that closing the socket does not reset it before the peer has our last frame.
+pub(super) fn discard(transport: &dyn Transport) {
+    for _ in 0..READS {
+        if !matches!(transport.try_read(ReadBuffer::new().space()), Ok(1..)) {
+            return;
         }
     }
 }
@@ -221,8 +227,4 @@ impl Shared {
             state.streams.shrink_to_fit();
         }
     }
-}
-
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }

@@ -103,6 +103,7 @@ impl Shared {
         }
         self.ended.notify_waiters();
         self.quiet.notify_waiters();
+        self.leased.notify_waiters();
         if is_writing_on {
             self.runtime.spawn(linger(self.clone()));
             self.flush();

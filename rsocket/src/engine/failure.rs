@@ -4,7 +4,8 @@ use crate::error::{ConnectionError, ErrorCode, StreamError};
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CallFailure {
     /// The stream ended with an error: the peer's ERROR frame, or this side ended it because the peer sent more than
-    /// it was asked for (CANCELED) or than [`Config::max_payload`](super::Config::max_payload) (INVALID).
+    /// it was asked for (CANCELED) or than [`Config::max_payload`](super::Config::max_payload) (INVALID). Or it was never
+    /// opened, as the peer's lease allows no request now (REJECTED).
     #[error(transparent)]
     Stream(StreamError),
     /// The connection ended first, or takes no new calls.

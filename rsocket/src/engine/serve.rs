@@ -44,16 +44,21 @@ pub(super) fn serve(shared: &Arc<Shared>, responder: &dyn Responder, request: Re
 
 /// Looks at the id in use, and at the limits. A refusal is answered here.
 fn is_admitted(shared: &Arc<Shared>, kind: FrameType, stream: StreamId) -> bool {
-    let state = shared.state.lock();
+    let mut state = shared.state.lock();
     if !state.ids.is_peers(stream) || state.streams.contains_key(&stream) || state.ended.is_some() {
         return false;
     }
     let is_full = state.served + state.oneways.len() >= shared.config.max_streams;
-    if !is_full && state.closing.is_none() {
+    let reason = if is_full {
+        "too many requests in progress"
+    } else if state.closing.is_some() {
+        "this side is closing"
+    } else if state.leases.as_mut().is_some_and(|leases| !leases.admit()) {
+        "the lease allows no more requests"
+    } else {
         return true;
-    }
+    };
     if kind != FrameType::RequestFnf {
-        let reason = if is_full { "too many requests in progress" } else { "this side is closing" };
         let error = StreamError::new(ErrorCode::REJECTED, reason);
         shared.refuse(state, stream, &error);
     }

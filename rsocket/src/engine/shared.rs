@@ -5,6 +5,7 @@ use super::failure::CallFailure;
 use super::ids::Ids;
 use super::inlet::Inlet;
 use super::job::{Job, Stop};
+use super::lease::Leases;
 use super::message::{Head, Message};
 use super::outgoing::Outgoing;
 use super::payload::Payload;
@@ -17,6 +18,7 @@ use hashbrown::HashMap;
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
@@ -36,6 +38,8 @@ pub(super) struct Shared {
     pub(super) flushed: Notify,
     /// The last stream of a closing connection ended.
     pub(super) quiet: Notify,
+    /// LEASE came.
+    pub(super) leased: Notify,
 }
 
 pub(super) struct State {
@@ -46,6 +50,8 @@ pub(super) struct State {
     /// Entries of `streams` that the peer opened.
     pub(super) served: usize,
     pub(super) ids: Ids,
+    /// LEASE was agreed on.
+    pub(super) leases: Option<Leases>,
     pub(super) outgoing: Outgoing,
     pub(super) room: Room,
     /// Someone writes, or will.
@@ -56,6 +62,8 @@ pub(super) struct State {
     pub(super) write_error: Option<ConnectionError>,
     /// Why no new call is taken, while streams go on.
     pub(super) closing: Option<ConnectionError>,
+    /// CONNECTION_CLOSE was sent or read: the connection ends with its last stream.
+    pub(super) is_announced: bool,
     pub(super) ended: Option<Ended>,
     /// Refusals queued since the outgoing queue was last empty.
     pub(super) refusals: usize,
@@ -126,19 +134,21 @@ impl Entry {
 }
 
 impl State {
-    pub(super) fn new(ids: Ids) -> Self {
+    pub(super) fn new(ids: Ids, leases: Option<Leases>) -> Self {
         Self {
             streams: HashMap::new(),
             oneways: HashMap::new(),
             next_oneway: 0,
             served: 0,
             ids,
+            leases,
             outgoing: Outgoing::default(),
             room: Room::default(),
             is_claimed: false,
             is_writing: false,
             write_error: None,
             closing: None,
+            is_announced: false,
             ended: None,
             refusals: 0,
             abandoned: Vec::new(),
@@ -210,6 +220,12 @@ impl Shared {
             drop(state);
             drop(replaced);
             return Poll::Pending;
+        }
+        if let Some(leases) = &mut state.leases
+            && !leases.spend(now())
+        {
+            let text = "the peer's lease allows no request now: this one was not sent";
+            return Poll::Ready(Err(CallFailure::stream(ErrorCode::REJECTED, text)));
         }
         let state_mut = &mut *state;
         let stream = state_mut.ids.draw(|id| state_mut.streams.contains_key(&id));
@@ -341,6 +357,11 @@ impl Shared {
             self.end(ConnectionError::Closed, Ending::Dead);
         }
     }
+}
+
+/// The time leases and keepalive go by.
+pub(super) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
 }
 
 /// ERROR on a stream. A code that belongs on stream 0 would be read as something else: it becomes APPLICATION_ERROR.

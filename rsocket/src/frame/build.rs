@@ -59,6 +59,11 @@ fn put_parts(wire: &mut BytesMut, parts: PayloadParts<'_>) {
     wire.put_slice(parts.data);
 }
 
+/// A time in 31 bits: a longer one is cut to what they can say.
+fn millis(time: Duration) -> u32 {
+    u32::try_from(time.as_millis()).unwrap_or(MAX_REQUEST_N).min(MAX_REQUEST_N)
+}
+
 impl Frame {
     /// A request. `n` is the initial n, written for REQUEST_STREAM and REQUEST_CHANNEL only; `bits` may hold FOLLOWS
     /// and COMPLETE.
@@ -130,7 +135,7 @@ impl Frame {
     /// LEASE without metadata: for `ttl`, this many requests.
     pub fn lease(ttl: Duration, requests: u32) -> Self {
         let mut wire = start(0, FrameType::Lease, 0, 8);
-        wire.put_u32(u32::try_from(ttl.as_millis()).unwrap_or(MAX_REQUEST_N) & MAX_REQUEST_N);
+        wire.put_u32(millis(ttl));
         wire.put_u32(requests & MAX_REQUEST_N);
         Self::built(wire)
     }
@@ -148,7 +153,7 @@ impl Frame {
         wire.put_u16(1);
         wire.put_u16(0);
         for time in [parts.keepalive, parts.lifetime] {
-            wire.put_u32(u32::try_from(time.as_millis()).unwrap_or(MAX_REQUEST_N) & MAX_REQUEST_N);
+            wire.put_u32(millis(time));
         }
         for mime in [metadata_mime, data_mime] {
             wire.put_u8(u8::try_from(mime.len()).expect("a MIME type has at most 255 bytes"));

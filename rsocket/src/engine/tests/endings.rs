@@ -84,6 +84,14 @@ async fn connection_close_lets_streams_end() {
 }
 
 #[tokio::test]
+async fn connection_close_is_why_even_if_the_end_comes_with_it() {
+    let (peer, client) = scripted_server().await;
+    peer.send(Frame::error(0, ErrorCode::CONNECTION_CLOSE, "bye")).await;
+    drop(peer);
+    assert!(matches!(client.closed().await, ConnectionError::Refused { code: ErrorCode::CONNECTION_CLOSE, .. }));
+}
+
+#[tokio::test]
 async fn close_writes_what_is_queued_and_the_reason() {
     let (mut peer, client) = scripted_server().await;
     client.fire_and_forget(text("before")).await.unwrap();

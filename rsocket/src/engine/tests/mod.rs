@@ -1,8 +1,10 @@
 mod calls;
+mod closing;
 mod credit;
 mod endings;
 mod fragments;
 mod layers;
+mod lease;
 mod setup;
 mod support;
 mod unexpected;

@@ -3,10 +3,10 @@
 use crate::codec::ReadBuffer;
 use crate::engine::*;
 use crate::error::StreamError;
-use crate::frame::{Frame, FrameType, MAX_FRAME, PayloadParts, SetupParts, StreamId, flags};
+use crate::frame::{Frame, FrameType, MAX_FRAME, PayloadParts, SetupParts, StreamId, flags, set_flags};
 use crate::transport::{
-    Batch, ClientTls, MemoryTransport, ServerTls, TcpTransport, TlsTransport, Transport, memory_pair, readable,
-    writable,
+    Batch, ClientTls, ServerTls, TcpTransport, TlsTransport, Transport, UnixTransport, WebSocketTransport, memory_pair,
+    readable, write_all,
 };
 use bytes::{Bytes, BytesMut};
 use futures::future::BoxFuture;
@@ -167,7 +167,11 @@ pub(super) struct Peer {
 
 impl Peer {
     pub(super) fn new(transport: impl Transport) -> Self {
-        Self { transport: Arc::new(transport), buffer: ReadBuffer::new() }
+        Self::over(Arc::new(transport))
+    }
+
+    pub(super) fn over(transport: Arc<dyn Transport>) -> Self {
+        Self { transport, buffer: ReadBuffer::new() }
     }
 
     pub(super) async fn send(&self, frame: Frame) {
@@ -177,12 +181,7 @@ impl Peer {
     pub(super) async fn send_bytes(&self, bytes: &[u8]) {
         let mut batch = Batch::default();
         batch.push(bytes.into());
-        while !batch.is_empty() {
-            match self.transport.try_write(&mut batch) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => writable(&*self.transport).await.unwrap(),
-                other => drop(other.unwrap()),
-            }
-        }
+        write_all(&*self.transport, &mut batch).await.unwrap();
     }
 
     /// The next frame, or `None` at the end of the stream.
@@ -230,15 +229,17 @@ impl Peer {
     }
 }
 
+pub(super) const PARTS: SetupParts<'static> = SetupParts {
+    keepalive: Duration::from_secs(20),
+    lifetime: Duration::from_secs(90),
+    metadata_mime: "m",
+    data_mime: "d",
+    metadata: None,
+    data: b"",
+};
+
 pub(super) fn setup_frame() -> Frame {
-    Frame::setup(SetupParts {
-        keepalive: Duration::from_secs(20),
-        lifetime: Duration::from_secs(90),
-        metadata_mime: "m",
-        data_mime: "d",
-        metadata: None,
-        data: b"",
-    })
+    Frame::setup(PARTS)
 }
 
 pub(super) fn request(kind: FrameType, stream: StreamId, n: u32, data: &str) -> Frame {
@@ -252,15 +253,49 @@ pub(super) fn item(stream: StreamId, bits: u16, data: &str) -> Frame {
 pub(super) const NEXT: u16 = flags::NEXT;
 pub(super) const LAST: u16 = flags::NEXT | flags::COMPLETE;
 
+/// SETUP with the L flag.
+pub(super) fn leased_setup_frame() -> Frame {
+    let mut frame = setup_frame();
+    set_flags(frame.bytes_mut(), flags::LEASE);
+    frame
+}
+
+/// The two ends of a connection: the client's, the server's.
+pub(super) type Ends = (Arc<dyn Transport>, Arc<dyn Transport>);
+
+pub(super) fn memory() -> Ends {
+    let (client, server) = memory_pair("test");
+    (Arc::new(client), Arc::new(server))
+}
+
+/// Runs a test over everything that carries frames.
+pub(super) async fn over_every_carrier<F: Future<Output = ()>>(body: impl Fn(Ends) -> F) {
+    body(memory()).await;
+    let (client, server) = tcp().await;
+    body((Arc::new(client), Arc::new(server))).await;
+    let (client, server) = tokio::net::UnixStream::pair().unwrap();
+    body((Arc::new(UnixTransport::new(client)), Arc::new(UnixTransport::new(server)))).await;
+    let (client, server) = tcp().await;
+    let (client, server) = tokio::try_join!(
+        WebSocketTransport::connect(Box::new(client), "localhost", "/", MAX_FRAME),
+        WebSocketTransport::accept(Box::new(server), BytesMut::new(), MAX_FRAME, |_| Ok(())),
+    )
+    .unwrap();
+    body((Arc::new(client), Arc::new(server))).await;
+}
+
 /// A scripted client against an engine's server side.
-pub(super) async fn scripted_client_with(config: Config) -> (Peer, Connection, Arc<Notes>) {
-    let (a, b) = memory_pair("test");
-    let peer = Peer::new(a);
-    peer.send(setup_frame()).await;
+pub(super) async fn scripted_client_over(ends: Ends, setup: Frame, config: Config) -> (Peer, Connection, Arc<Notes>) {
+    let peer = Peer::over(ends.0);
+    peer.send(setup).await;
     let notes = Arc::<Notes>::default();
     let responder = notes.clone();
-    let server = accept(Arc::new(b), config, |_| async move { Ok(responder as Arc<dyn Responder>) }).await.unwrap();
+    let server = accept(ends.1, config, |_| async move { Ok(responder as Arc<dyn Responder>) }).await.unwrap();
     (peer, server, notes)
+}
+
+pub(super) async fn scripted_client_with(config: Config) -> (Peer, Connection, Arc<Notes>) {
+    scripted_client_over(memory(), setup_frame(), config).await
 }
 
 pub(super) async fn scripted_client() -> (Peer, Connection, Arc<Notes>) {
@@ -268,11 +303,16 @@ pub(super) async fn scripted_client() -> (Peer, Connection, Arc<Notes>) {
 }
 
 /// A scripted server against an engine's client side; SETUP is read.
-pub(super) async fn scripted_server_with(config: Config) -> (Peer, Connection) {
-    let (a, b): (MemoryTransport, MemoryTransport) = memory_pair("test");
-    let client = connect(Arc::new(a), setup(), Arc::new(Notes::default()), config);
-    let mut peer = Peer::new(b);
+pub(super) async fn scripted_server_over(ends: Ends, config: Config) -> (Peer, Connection, Arc<Notes>) {
+    let notes = Arc::<Notes>::default();
+    let client = connect(ends.0, setup(), notes.clone(), config);
+    let mut peer = Peer::over(ends.1);
     peer.expect(FrameType::Setup, 0).await;
+    (peer, client, notes)
+}
+
+pub(super) async fn scripted_server_with(config: Config) -> (Peer, Connection) {
+    let (peer, client, _) = scripted_server_over(memory(), config).await;
     (peer, client)
 }
 
