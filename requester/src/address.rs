@@ -3,8 +3,9 @@ use crate::error::StartError;
 /// Brokers an app connects to at most.
 const MAX_BROKERS: usize = 8;
 
-/// Where brokers listen: `rsocket://host:port` or `tcp://host:port` (plain TCP), `tls://host:port`, `unix:///path`; or
-/// several of them, in a list or separated by commas.
+/// Where brokers listen: `rsocket://host:port` or `tcp://host:port` (plain TCP), `tls://host:port`, `unix:///path`,
+/// `ws://host:port/path` (WebSocket; the path is `/` unless given) or `wss://host:port/path` (that over TLS); or several
+/// of them, in a list or separated by commas.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Addresses(Vec<String>);
 
@@ -16,7 +17,7 @@ pub(crate) struct Address {
     pub(crate) scheme: Scheme,
     /// `host:port`; empty for a Unix socket.
     pub(crate) host: String,
-    /// Of a Unix socket or a WebSocket.
+    /// Of a Unix socket or a WebSocket, where it begins with `/`; else empty.
     pub(crate) path: String,
 }
 
@@ -60,7 +61,7 @@ impl Address {
         };
         let Some(scheme) = Scheme::parse(name) else {
             return refused(format!(
-                "this build speaks rsocket:// and tcp:// (both plain TCP), tls:// and unix://, not {name}://"
+                "write rsocket:// or tcp:// (both plain TCP), tls://, unix://, ws:// or wss://, not {name}://"
             ));
         };
         if scheme == Scheme::Unix {
@@ -77,11 +78,18 @@ impl Address {
         if !matches!(port, Some((false, Ok(1..)))) {
             return refused(format!("write host and port, such as {name}://127.0.0.1:9999"));
         }
-        match scheme {
-            Scheme::WebSocket | Scheme::SecureWebSocket => refused(format!("{name}:// is not in this build")),
-            _ if path.len() > 1 => refused(format!("there is no path behind host and port, write {name}://{host}")),
-            _ => Ok(Self { text: format!("{name}://{host}"), scheme, host: host.to_owned(), path: String::new() }),
-        }
+        let path = match (scheme, path) {
+            (Scheme::WebSocket | Scheme::SecureWebSocket, "") => "/",
+            (Scheme::WebSocket | Scheme::SecureWebSocket, path) if path.bytes().all(|byte| byte.is_ascii_graphic()) => {
+                path
+            }
+            (Scheme::WebSocket | Scheme::SecureWebSocket, _) => {
+                return refused("write its path in plain ASCII, without spaces".to_owned());
+            }
+            (_, "" | "/") => "",
+            _ => return refused(format!("there is no path behind host and port, write {name}://{host}")),
+        };
+        Ok(Self { text: format!("{name}://{host}{path}"), scheme, host: host.to_owned(), path: path.to_owned() })
     }
 
     /// The host alone: what a certificate is for.

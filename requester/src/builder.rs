@@ -113,7 +113,7 @@ impl AppBuilder {
         self
     }
 
-    /// The authorities that sign the certificates of brokers at `tls://`, as PEM, in place of those every browser trusts.
+    /// The authorities that sign the certificates of brokers at `tls://` and `wss://`, as PEM, in place of those every browser trusts.
     pub fn roots_pem(mut self, roots: impl Into<Vec<u8>>) -> Self {
         self.roots = Some(roots.into());
         self

@@ -2,30 +2,45 @@ use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
 use towline_rsocket::ConnectionError;
-use towline_rsocket::transport::{ClientTls, TcpTransport, TlsTransport, Transport};
+use towline_rsocket::frame::MAX_FRAME;
+use towline_rsocket::transport::{ClientTls, TcpTransport, TlsTransport, Transport, WebSocketTransport};
 
 use crate::address::{Address, Scheme};
 
 /// Connects to a broker; the text of an error says what to do if the address may be the fault.
 pub(crate) async fn dial(address: &Address, tls: &ClientTls) -> io::Result<Arc<dyn Transport>> {
-    match address.scheme {
-        Scheme::Tcp => Ok(Arc::new(TcpTransport::connect(&address.host).await?)),
-        Scheme::Tls => {
-            let socket = TcpTransport::connect(&address.host).await?;
-            let secured = TlsTransport::connect(Box::new(socket), tls, address.host_name()).await;
-            Ok(Arc::new(secured.map_err(|error| is_it_plain(address, error))?))
-        }
+    let Address { scheme, host, path, .. } = address;
+    match scheme {
+        Scheme::Tcp => Ok(Arc::new(TcpTransport::connect(host).await?)),
+        Scheme::Tls => Ok(Arc::new(secured(address, tls).await?)),
         #[cfg(unix)]
-        Scheme::Unix => Ok(Arc::new(towline_rsocket::transport::UnixTransport::connect(&address.path).await?)),
-        _ => Err(io::Error::new(ErrorKind::Unsupported, "this build cannot connect there")),
+        Scheme::Unix => Ok(Arc::new(towline_rsocket::transport::UnixTransport::connect(path).await?)),
+        #[cfg(not(unix))]
+        Scheme::Unix => Err(io::Error::new(ErrorKind::Unsupported, "there are no Unix sockets on this system")),
+        Scheme::WebSocket => {
+            let socket = Box::new(TcpTransport::connect(host).await?);
+            Ok(Arc::new(WebSocketTransport::connect(socket, host, path, MAX_FRAME).await?))
+        }
+        Scheme::SecureWebSocket => {
+            let socket = Box::new(secured(address, tls).await?);
+            Ok(Arc::new(WebSocketTransport::connect(socket, host, path, MAX_FRAME).await?))
+        }
     }
+}
+
+async fn secured(address: &Address, tls: &ClientTls) -> io::Result<TlsTransport> {
+    let socket = TcpTransport::connect(&address.host).await?;
+    let secured = TlsTransport::connect(Box::new(socket), tls, address.host_name()).await;
+    secured.map_err(|error| is_it_plain(address, error))
 }
 
 fn is_it_plain(address: &Address, error: io::Error) -> io::Error {
     match error.kind() {
         ErrorKind::Unsupported | ErrorKind::UnexpectedEof => {
-            let host = &address.host;
-            io::Error::new(error.kind(), format!("{error}; if the broker listens without TLS, write rsocket://{host}"))
+            let Address { host, path, .. } = address;
+            let name = if address.scheme == Scheme::Tls { "rsocket" } else { "ws" };
+            let hint = format!("if the broker listens without TLS, write {name}://{host}{path}");
+            io::Error::new(error.kind(), format!("{error}; {hint}"))
         }
         _ => error,
     }

@@ -144,7 +144,11 @@ impl Keeper {
         let front = Front { pool: Arc::clone(pool), signals: Arc::clone(&signals), responder: Arc::clone(responder) };
         let connection = connect(transport, setup.clone(), Arc::new(front), config.clone());
         let unclaimed = Unclaimed::new(&connection);
-        match timeout(PATIENCE, connection.request_response(probe())).await {
+        let answer = async {
+            connection.leased().await;
+            connection.request_response(probe()).await
+        };
+        match timeout(PATIENCE, answer).await {
             Ok(Ok(_) | Err(CallFailure::Stream(_))) => {}
             Ok(Err(CallFailure::Connection { error, .. })) => return Err(self.unanswered(error)),
             Err(_elapsed) => return Err(failed(format!("SETUP was sent, and no answer came within {PATIENCE:?}"))),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use support::{Act, Broker, CA, DeskClient, OTHER_CA, Seen};
 use tokio::net::TcpListener;
+use towline_requester::rsocket::engine::{Config, Lease};
 use towline_requester::rsocket::transport::TlsError;
 use towline_requester::{App, StartError};
 
@@ -37,6 +38,40 @@ async fn an_app_calls_over_tls() {
         assert_eq!(app.client::<DeskClient>().ask("?".to_owned()).await.unwrap(), "yes");
         app.close().await;
     }
+}
+
+#[tokio::test]
+async fn an_app_calls_over_websocket() {
+    for is_secure in [false, true] {
+        let mut broker = Broker::websocket(is_secure, yes).await;
+        let app = broker.app().roots_pem(CA).start().await.unwrap();
+        assert_eq!(app.client::<DeskClient>().ask("?".to_owned()).await.unwrap(), "yes");
+        assert_eq!(broker.request().await.route, "test.Desk.ask");
+        app.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_websocket_broker_somewhere_else_says_so() {
+    let broker = Broker::websocket(false, yes).await;
+    let elsewhere = broker.address.replace("/rsocket", "/");
+    let trouble = trouble(&elsewhere, CA).await;
+    assert!(trouble.contains("the server answered 404"), "{trouble}");
+}
+
+#[tokio::test]
+async fn a_websocket_broker_of_an_unknown_authority_is_not_called() {
+    let broker = Broker::websocket(true, yes).await;
+    let trouble = trouble(&broker.address, OTHER_CA).await;
+    assert!(trouble.contains("signed by no authority that is trusted here"), "{trouble}");
+}
+
+#[tokio::test]
+async fn an_app_that_gives_leases_waits_for_the_brokers() {
+    let broker = Broker::start(yes).await;
+    let config = Config { lease: Some(Lease::default()), ..Config::default() };
+    let app = broker.app().engine(config).start().await.unwrap();
+    assert_eq!(app.client::<DeskClient>().ask("?".to_owned()).await.unwrap(), "yes");
 }
 
 #[cfg(unix)]

@@ -22,6 +22,15 @@ fn a_certificate_is_for_the_host_alone() {
     }
 }
 
+#[test]
+fn a_websocket_has_a_path() {
+    for (text, path) in [("ws://a:1", "/"), ("wss://a:1/", "/"), ("ws://[::1]:1/rsocket?a=b:2", "/rsocket?a=b:2")] {
+        let address = &Addresses::from(text).parse().unwrap()[0];
+        assert_eq!((&*address.path, address.text.ends_with(path)), (path, true), "{address:?}");
+    }
+    assert_eq!(parse("ws://a:1,ws://a:1/").unwrap(), ["ws://a:1/"], "equal ones count once");
+}
+
 #[cfg(unix)]
 #[test]
 fn a_unix_socket_is_a_path() {
@@ -32,9 +41,10 @@ fn a_unix_socket_is_a_path() {
 #[test]
 fn what_this_build_cannot_do_is_refused_by_name() {
     for (text, why) in [
-        ("http://a:1", "this build speaks rsocket:// and tcp:// (both plain TCP), tls:// and unix://, not http://"),
-        ("ws://a:1/rsocket", "ws:// is not in this build"),
-        ("wss://a:1", "wss:// is not in this build"),
+        ("http://a:1", "write rsocket:// or tcp:// (both plain TCP), tls://, unix://, ws:// or wss://, not http://"),
+        ("ws://a:1/a b", "write its path in plain ASCII, without spaces"),
+        ("wss://a:1/\u{fc}", "write its path in plain ASCII, without spaces"),
+        ("ws://a/b:1", "write host and port, such as ws://127.0.0.1:9999"),
         ("wss://a", "write host and port, such as wss://127.0.0.1:9999"),
         ("tls://a:1/b", "there is no path behind host and port, write tls://a:1"),
         ("unix://towline.sock", "write an absolute path, such as unix:///run/towline.sock"),

@@ -17,9 +17,11 @@ use tokio::time::timeout;
 use towline_requester::rsocket::engine::{
     AcceptedSetup, Config, Connection, Inbound, Item, Payload, Responder, accept,
 };
+use towline_requester::rsocket::frame::MAX_FRAME;
 use towline_requester::rsocket::metadata::{Composite, CompositeBuilder, Mime, mime, routing::Tags};
 use towline_requester::rsocket::transport::{
-    MemoryTransport, ServerTls, TcpTransport, TlsTransport, Transport, memory_pair,
+    MemoryTransport, ServerTls, TcpTransport, TlsTransport, Transport, WebSocketTransport, memory_pair,
+    websocket::{Refusal, Upgrade},
 };
 use towline_requester::rsocket::{ErrorCode, StreamError};
 use towline_requester::{App, AppBuilder, RpcError, service};
@@ -222,6 +224,34 @@ impl Broker {
                 let socket = Box::new(TcpTransport::new(socket).unwrap());
                 // Who speaks no TLS or trusts another authority is gone.
                 if let Ok(transport) = TlsTransport::accept(socket, &tls, BytesMut::new()).await {
+                    ends.clone().accept(Arc::new(transport), None).await;
+                }
+            }
+        });
+        Self { address, accepted, seen, cancelled, task }
+    }
+
+    /// Speaks WebSocket at `/rsocket`, over TLS if it `is_secure`.
+    pub(crate) async fn websocket(is_secure: bool, script: impl Fn(&Seen) -> Act + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let name = if is_secure { "wss" } else { "ws" };
+        let address = format!("{name}://{}/rsocket", listener.local_addr().unwrap());
+        let (ends, accepted, seen, cancelled) = ends(Arc::new(script));
+        let tls = ServerTls::from_pem(CERTIFICATE, KEY).unwrap();
+        let task = tokio::spawn(async move {
+            loop {
+                let (socket, _) = listener.accept().await.unwrap();
+                let mut socket: Box<dyn Transport> = Box::new(TcpTransport::new(socket).unwrap());
+                if is_secure {
+                    let Ok(secured) = TlsTransport::accept(socket, &tls, BytesMut::new()).await else { continue };
+                    socket = Box::new(secured);
+                }
+                let admit = |upgrade: &Upgrade<'_>| match upgrade.path {
+                    "/rsocket" => Ok(()),
+                    _ => Err(Refusal::new(404, "nothing is here")),
+                };
+                // Who asks for another path is told so.
+                if let Ok(transport) = WebSocketTransport::accept(socket, BytesMut::new(), MAX_FRAME, admit).await {
                     ends.clone().accept(Arc::new(transport), None).await;
                 }
             }
