@@ -1,7 +1,7 @@
 //! A frame on its way between two links, and the few fields the relay reads of it.
 
 use bytes::BytesMut;
-use rsocket::frame::{self, FrameRef, LENGTH, flags};
+use rsocket::frame::{self, FrameRef, HEADER, LENGTH, flags};
 use rsocket::{FrameType, StreamId};
 
 /// The bytes of one frame, checked.
@@ -84,6 +84,13 @@ impl Step {
     #[inline]
     pub(crate) fn is_single(self) -> bool {
         self.kind == FrameType::RequestFnf && !self.follows()
+    }
+
+    /// A fragment with neither metadata nor data.
+    #[inline]
+    pub(crate) fn is_empty_fragment(self) -> bool {
+        let head = if self.bits & flags::METADATA == 0 { HEADER } else { HEADER + LENGTH };
+        self.len <= head && self.kind == FrameType::Payload && self.follows()
     }
 
     fn carries_payload(self) -> bool {

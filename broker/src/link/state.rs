@@ -66,6 +66,8 @@ pub(crate) enum Departure<L> {
     Effect(Effect<L>),
     /// Nothing leaves this link.
     Stays,
+    /// A fragment that adds nothing to what it belongs to.
+    Empty,
     /// Its stream is gone, or does not take such a frame.
     Dropped,
 }
@@ -176,6 +178,11 @@ impl<L: Clone> State<L> {
             return leg.map_or(Departure::Dropped, |leg| Departure::Effect(Effect::Release(leg)));
         }
         let (role, is_open) = (entry.role, entry.halves.is_open(entry.role));
+        // Not the first one, which may say that there is an item: the receiver would be woken for each, for nothing.
+        let has_begun = role == Role::Requester && entry.is_request_open || is_open && entry.is_sending;
+        if has_begun && step.is_empty_fragment() {
+            return Departure::Empty;
+        }
         let accepts = match step.kind {
             FrameType::Payload if role == Role::Requester && entry.is_request_open => {
                 entry.is_request_open = step.follows();

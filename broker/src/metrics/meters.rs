@@ -32,6 +32,8 @@ pub struct Meters {
     pub bytes_out: Counter,
     /// Frames of streams that are gone.
     pub frames_late: Counter,
+    /// Fragments without metadata and data, the first of an item excepted: not relayed.
+    pub empty_fragments: Counter,
     pub overrun_items: Counter,
 
     pub outbox_bytes: Gauge,
@@ -74,6 +76,8 @@ impl Meters {
             bytes_in: at.counter("towline_received_bytes_total", "Bytes read from links."),
             bytes_out: at.counter("towline_sent_bytes_total", "Bytes written to links."),
             frames_late: at.counter("towline_late_frames_total", "Frames dropped because their stream had ended."),
+            empty_fragments: at
+                .counter("towline_empty_fragments_total", "Fragments dropped because they carried nothing."),
             overrun_items: at.counter("towline_overrun_items_total", "Items sent beyond the credit passed on."),
 
             outbox_bytes: at.gauge("towline_outbox_bytes", "Bytes queued to be written, all links together."),

@@ -91,6 +91,10 @@ impl Run {
                             Stage::Done
                         }
                         Departure::Stays => Stage::Done,
+                        Departure::Empty => {
+                            dispatch.meters().empty_fragments.increment(1);
+                            Stage::Done
+                        }
                         Departure::Dropped => {
                             dispatch.meters().frames_late.increment(1);
                             Stage::Done
@@ -196,6 +200,7 @@ pub(super) fn relay(
         }
         Departure::Effect(effect) => touched.apply(effect),
         Departure::Stays => {}
+        Departure::Empty => dispatch.meters().empty_fragments.increment(1),
         Departure::Dropped => dispatch.meters().frames_late.increment(1),
     }
 }

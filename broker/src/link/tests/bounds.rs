@@ -155,3 +155,31 @@ fn the_window_opens_again_as_the_receiver_comes_below_its_mark() {
     let grant = pair.read(true).1;
     assert!(grant[0].view().request_n() > 1, "{grant:?}");
 }
+
+#[test]
+fn a_fragment_that_carries_nothing_is_not_relayed_unless_it_begins_an_item() {
+    let nothing = [PayloadParts::default(), PayloadParts { metadata: Some(b""), data: b"" }];
+    let empty = |stream, nth: usize| Frame::payload(stream, flags::NEXT | flags::FOLLOWS, nothing[nth % 2]);
+    let mut pair = Pair::new(small_bounds());
+    let (stream, id, _) = pair.open(FrameType::RequestChannel, flags::FOLLOWS, 9, b"x").unwrap();
+    pair.read(true);
+    // Of the request, which has begun already; its last fragment may be empty, and crosses.
+    (0..9).for_each(|nth| pair.up(empty(stream, nth)));
+    assert_eq!(pair.read(true).1.len(), 0);
+    pair.up(Frame::payload(stream, flags::NEXT, PayloadParts::default()));
+    assert_eq!(pair.read(true).1.len(), 1);
+    // Of an item each way: the first one begins it, and an empty item has no other.
+    for is_up in [true, false] {
+        let send = |pair: &mut Pair, frame| if is_up { pair.up(frame) } else { pair.down(frame) };
+        pair.down(Frame::request_n(id, 9));
+        pair.read(true);
+        let from = if is_up { stream } else { id };
+        (0..9).for_each(|nth| send(&mut pair, empty(from, nth)));
+        send(&mut pair, Frame::payload(from, flags::FOLLOWS, data(b"part")));
+        send(&mut pair, Frame::payload(from, flags::NEXT, PayloadParts::default()));
+        let (at_a, at_b) = pair.read(true);
+        let arrived = if is_up { at_b } else { at_a };
+        let lens: Vec<_> = arrived.iter().map(|frame| frame.view().data().len()).collect();
+        assert_eq!(lens, [0, 4, 0], "sent by the requester: {is_up}");
+    }
+}

@@ -55,7 +55,7 @@ impl Pair {
                 as_packet(frame, 64, |_, packet| self.b.deliver(leg.stream, leg.serial, step, packet))
             }
             Departure::Effect(effect) => Delivered::Effect(effect),
-            Departure::Stays | Departure::Dropped => return,
+            Departure::Stays | Departure::Empty | Departure::Dropped => return,
         };
         if let Delivered::Effect(effect) = effect {
             self.apply(effect);
@@ -70,7 +70,7 @@ impl Pair {
                 as_packet(frame, 64, |_, packet| self.a.deliver(leg.stream, leg.serial, step, packet))
             }
             Departure::Effect(effect) => Delivered::Effect(effect),
-            Departure::Stays | Departure::Dropped => return,
+            Departure::Stays | Departure::Empty | Departure::Dropped => return,
         };
         if let Delivered::Effect(effect) = effect {
             self.apply(effect);

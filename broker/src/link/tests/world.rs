@@ -187,7 +187,7 @@ impl World {
             match state.depart(stream, &mut step) {
                 Departure::Forward(leg) => node.loop_tasks.push_back(Task::Deliver { leg, step, frame }),
                 Departure::Effect(effect) => node.loop_tasks.push_back(Task::Apply(effect)),
-                Departure::Stays | Departure::Dropped => {}
+                Departure::Stays | Departure::Empty | Departure::Dropped => {}
             }
         }
         true
