@@ -23,7 +23,7 @@ pub mod shutdown;
 use config::Config;
 use link::{Bounds, Budget, Shared};
 use metrics::{CloseReason, LinkKind, Meters};
-use relay::{Layers, Listener, Relay};
+use relay::{Layers, Listener, Relay, Room};
 use routing::{Caps, Registry, Routes};
 use rsocket::ErrorCode;
 use rsocket::transport::ServerTls;
@@ -216,7 +216,7 @@ fn relay(config: &Config, layers: Layers, meters: Arc<Meters>, routes: Arc<Route
     let budget = Budget::new(relay.budget_bytes());
     let shared = Shared { bounds: Arc::new(bounds), budget, meters, batch: relay.batch, timing };
     let caps = Caps { services: registration.max_services, links: registration.max_links_per_instance };
-    Relay::new(Arc::new(shared), Registry::new(routes, caps), limits, layers)
+    Relay::new(Arc::new(shared), Registry::new(routes, caps), limits, layers, Room::of_this_process())
 }
 
 /// Reads what is cheaper to read at a scrape than to keep on the way.

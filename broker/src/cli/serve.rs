@@ -32,6 +32,8 @@ pub(super) struct ServeArgs {
 pub(super) fn run(args: &ServeArgs) -> Result<ExitCode, Failure> {
     let config = args.settings.sources().load()?;
     logs::start(&config.log);
+    // What it was started with is often 1,024, of the hundreds of thousands it may have. Refused, it goes with that.
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!  labels    the enums that are label values          families   one handle per label value
-//!  meters    the handles of the relay                 process    memory, files, CPU, read from /proc at scrape
+//!  meters    the handles of the relay                 process    memory, files, CPU, read from the kernel
 //! ```
 
 mod families;
@@ -18,6 +18,7 @@ mod tests;
 pub use families::{Counters, Gauges, Label};
 pub use labels::{CloseReason, EventOutcome, Interaction, LinkKind, RequestRefusal, SetupRefusal};
 pub use meters::Meters;
+pub(crate) use process::{max_files, open_files};
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 

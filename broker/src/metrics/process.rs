@@ -22,9 +22,8 @@ impl Process {
         let text = |name: &str| fs::read_to_string(format!("/proc/self/{name}")).unwrap_or_default();
         Self {
             resident_bytes: resident(&text("status")),
-            // The one that lists them is open too.
-            open_files: fs::read_dir("/proc/self/fd").ok().map(|files| (files.count() as u64).saturating_sub(1)),
-            max_files: max_files(&text("limits")),
+            open_files: open_files(),
+            max_files: max_files(),
             cpu_seconds: cpu(&text("stat")),
             uptime,
         }
@@ -62,10 +61,15 @@ pub(super) fn resident(status: &str) -> Option<u64> {
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// The soft limit in `Max open files  1024  4096  files` of `limits`; `unlimited` is none.
-pub(super) fn max_files(limits: &str) -> Option<u64> {
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
-    line.split_whitespace().next()?.parse().ok()
+/// Descriptors in use.
+pub(crate) fn open_files() -> Option<u64> {
+    // The one that lists them is open too.
+    fs::read_dir("/proc/self/fd").ok().map(|files| (files.count() as u64).saturating_sub(1))
+}
+
+/// Descriptors that may be in use; none if there is no limit.
+pub(crate) fn max_files() -> Option<u64> {
+    rlimit::Resource::NOFILE.get_soft().ok().filter(|max| *max != rlimit::INFINITY)
 }
 
 /// User and system time: fields 14 and 15 of `stat`, counted behind the name, which may hold anything.

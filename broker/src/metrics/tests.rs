@@ -1,4 +1,4 @@
-use super::process::{Process, cpu, max_files, resident};
+use super::process::{Process, cpu, resident};
 use super::*;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,11 +65,9 @@ fn observers_are_asked_at_each_scrape() {
 #[test]
 fn the_process_is_read_from_what_the_kernel_writes() {
     assert_eq!(resident("VmPeak:\t  999 kB\nVmRSS:\t   12 kB\n"), Some(12 * 1024));
-    assert_eq!(max_files("Limit  Soft Limit  Hard Limit  Units\nMax open files   1024   4096   files\n"), Some(1024));
-    assert_eq!(max_files("Max open files   unlimited   unlimited   files\n"), None);
     let stat = "42 (a ) name) S 1 42 42 0 -1 4194560 1000 0 0 0 150 50 0 0 20 0 9 0 100 1000 200";
     assert_eq!(cpu(stat), Some(2.0));
-    assert_eq!((resident(""), max_files(""), cpu("")), (None, None, None));
+    assert_eq!((resident(""), cpu("")), (None, None));
 }
 
 #[test]

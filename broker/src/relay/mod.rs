@@ -15,7 +15,7 @@ mod driver;
 mod routine;
 mod run;
 
-pub(crate) use accept::{Layers, Listener, accept, attach};
+pub(crate) use accept::{Layers, Listener, Room, accept, attach};
 pub(crate) use dispatch::CALLER_MIME;
 pub(crate) use routine::{keep_budget, keep_time};
 
@@ -61,6 +61,7 @@ pub(crate) struct Relay {
     pub registry: Registry,
     pub limits: Limits,
     pub layers: Layers,
+    pub room: Room,
     pub meters: Arc<Meters>,
     links: Mutex<HashMap<u64, Arc<Link>>>,
     watched: Mutex<HashMap<u64, routine::Watched>>,
@@ -69,13 +70,20 @@ pub(crate) struct Relay {
 }
 
 impl Relay {
-    pub(crate) fn new(shared: Arc<Shared>, registry: Registry, limits: Limits, layers: Layers) -> Arc<Self> {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        registry: Registry,
+        limits: Limits,
+        layers: Layers,
+        room: Room,
+    ) -> Arc<Self> {
         let meters = shared.meters.clone();
         Arc::new(Self {
             shared,
             registry,
             limits,
             layers,
+            room,
             meters,
             links: Mutex::default(),
             watched: Mutex::default(),

@@ -2,6 +2,7 @@
 
 use super::layers::first_byte;
 use super::listen::Listener;
+use super::room::Place;
 use super::setup::{self, Accepted, Refused};
 use crate::link::{Link, Terms, Touched, Watch};
 use crate::metrics::{CloseReason, LinkKind, SetupRefusal};
@@ -11,13 +12,14 @@ use bytes::BytesMut;
 use rsocket::frame::LENGTH;
 use rsocket::transport::{Batch, Transport, readable, write_all};
 use rsocket::{ErrorCode, FrameRef, FrameType, ReadBuffer};
+use std::fmt::Display;
 use std::future::Future;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::timeout_at;
 
-/// How long accepting rests after it failed (no descriptors left), and how often that is logged.
+/// How long accepting rests after it failed, and how often it is logged that it rests.
 const REST: Duration = Duration::from_millis(100);
 const LOG_EVERY: Duration = Duration::from_secs(10);
 
@@ -28,23 +30,38 @@ const RETIRE: Duration = Duration::from_secs(30);
 pub(crate) async fn accept(relay: Arc<Relay>, listener: Listener, stop: impl Future<Output = ()>) {
     tokio::pin!(stop);
     let mut logged: Option<Instant> = None;
+    let mut log = |why: &dyn Display| {
+        if logged.is_none_or(|at| at.elapsed() >= LOG_EVERY) {
+            tracing::error!(%why, "cannot accept connections; open ones go on");
+            logged = Some(Instant::now());
+        }
+    };
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = &mut stop => return,
         };
         match accepted {
-            Ok(socket) => drop(tokio::spawn(welcome(relay.clone(), socket, listener.is_secure))),
+            Ok(socket) => {
+                let place = match relay.room.try_take() {
+                    Some(place) => place,
+                    None => {
+                        log(&"too few descriptors are left: raise the limit of this process (ulimit -n)");
+                        tokio::select! {
+                            place = relay.room.take() => place,
+                            () = &mut stop => return,
+                        }
+                    }
+                };
+                tokio::spawn(welcome(relay.clone(), socket, listener.is_secure, place));
+            }
             Err(error)
                 if matches!(
                     error.kind(),
                     ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::NotConnected
                 ) => {}
             Err(error) => {
-                if logged.is_none_or(|at| at.elapsed() >= LOG_EVERY) {
-                    tracing::error!(%error, "cannot accept connections; open ones go on");
-                    logged = Some(Instant::now());
-                }
+                log(&error);
                 tokio::time::sleep(REST).await;
             }
         }
@@ -52,7 +69,7 @@ pub(crate) async fn accept(relay: Arc<Relay>, listener: Listener, stop: impl Fut
 }
 
 /// A connection from outside: what is around RSocket is taken off first.
-async fn welcome(relay: Arc<Relay>, socket: Box<dyn Transport>, is_secure: bool) {
+async fn welcome(relay: Arc<Relay>, socket: Box<dyn Transport>, is_secure: bool, _place: Place) {
     let peer = socket.peer();
     let begun = Instant::now();
     let deadline = (begun + relay.limits.setup_timeout).into();
