@@ -97,10 +97,7 @@ impl Broker {
 
     /// The sum of a metric over its labels.
     pub(crate) fn meter(&self, name: &str) -> f64 {
-        let text = self.meters.render();
-        let lines =
-            text.lines().filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{'])));
-        lines.map(|line| line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok()).expect("a number")).sum()
+        sum(&self.meters.render(), name)
     }
 
     /// A metric with this label value.
@@ -125,4 +122,10 @@ impl Broker {
     pub(crate) async fn drain(self) {
         self.inner.drain().await;
     }
+}
+
+/// The sum of a metric over its labels, in what a scrape brought; or of the one with these labels.
+pub(crate) fn sum(text: &str, name: &str) -> f64 {
+    let lines = text.lines().filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{'])));
+    lines.map(|line| line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok()).expect("a number")).sum()
 }

@@ -1,4 +1,4 @@
-//! What carries the frames of a connection: TCP, a Unix socket, a WebSocket.
+//! What carries the frames of a connection: TCP, TLS, a Unix socket, a WebSocket.
 
 use futures::{SinkExt, StreamExt};
 use std::fmt;
@@ -11,6 +11,10 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use towline::config::ListenAddress;
 use towline_rsocket::ReadBuffer;
 use towline_rsocket::frame::{LENGTH, MAX_FRAME};
+use towline_rsocket::transport::{Batch, ClientTls, TcpTransport, TlsTransport, Transport, readable, write_all};
+
+/// Who signed the certificate that [`Process`](super::Process) shows.
+const AUTHORITY: &[u8] = include_bytes!("../../rsocket/tests/fixtures/ca.pem");
 
 /// How a peer reaches the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,13 +52,20 @@ pub(super) enum Socket {
     Stream(Box<dyn Duplex>),
     /// Each frame a binary message, without a length.
     Messages(Box<WebSocketStream<TcpStream>>),
+    /// As in a stream, inside TLS.
+    Secure(Box<TlsTransport>),
 }
 
 impl Socket {
-    /// Connects to `unix://path`, `ws://host:port`, or a TCP address without a scheme.
+    /// Connects to `unix://path`, `ws://host:port`, `tls://host:port`, or a TCP address without a scheme.
     pub(super) async fn connect(address: &str) -> io::Result<Self> {
         if let Some(path) = address.strip_prefix("unix://") {
             return Ok(Self::Stream(Box::new(UnixStream::connect(path).await?)));
+        }
+        if let Some(address) = address.strip_prefix("tls://") {
+            let tls = ClientTls::with_roots_pem(AUTHORITY).map_err(io::Error::other)?;
+            let socket = Box::new(TcpTransport::connect(address).await?);
+            return Ok(Self::Secure(Box::new(TlsTransport::connect(socket, &tls, "localhost").await?)));
         }
         let stream = TcpStream::connect(address.trim_start_matches("ws://")).await?;
         Self::over(address, stream).await
@@ -84,6 +95,11 @@ impl Socket {
     pub(super) async fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         let socket = match self {
             Self::Stream(stream) => return stream.write_all(bytes).await,
+            Self::Secure(secure) => {
+                let mut batch = Batch::default();
+                batch.push(bytes.into());
+                return write_all(&**secure, &mut batch).await;
+            }
             Self::Messages(socket) => socket,
         };
         while !bytes.is_empty() {
@@ -99,6 +115,13 @@ impl Socket {
     pub(super) async fn read(&mut self, buffer: &mut ReadBuffer) -> usize {
         let socket = match self {
             Self::Stream(stream) => return stream.read_buf(buffer.space()).await.unwrap_or(0),
+            Self::Secure(secure) => loop {
+                let is_open = readable(&**secure).await.is_ok();
+                match secure.try_read(buffer.space()) {
+                    Err(error) if is_open && error.kind() == io::ErrorKind::WouldBlock => {}
+                    read => return read.unwrap_or(0),
+                }
+            },
             Self::Messages(socket) => socket,
         };
         loop {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  broker   the broker inside this process        process   the program, killed on drop
-//!  peer     one connection, frame by frame        carrier   TCP, Unix socket or WebSocket under it
+//!  peer     one connection, frame by frame        carrier   TCP, TLS, Unix socket or WebSocket under it
 //!  serve    calls, and responders that run alone     wire      frames and metadata, in few words
 //! ```
 //! Nothing here sleeps. What must come is awaited for ten seconds; what must not come is disproved by a fence: an answer
@@ -16,10 +16,10 @@ mod process;
 mod serve;
 mod wire;
 
-pub(crate) use broker::Broker;
+pub(crate) use broker::{Broker, sum};
 pub(crate) use carrier::{Carrier, over, over_all, over_streams};
 pub(crate) use peer::Peer;
-pub(crate) use process::{Process, descriptors};
+pub(crate) use process::{Process, descriptors, signal};
 pub(crate) use serve::{echo, expect_alive, produce, refusal, serves};
 pub(crate) use wire::*;
 

@@ -44,7 +44,7 @@ impl Peer {
     pub(crate) fn web_socket(&mut self) -> &mut WebSocketStream<TcpStream> {
         match &mut self.socket {
             Socket::Messages(socket) => socket,
-            Socket::Stream(stream) => panic!("{stream:?} carries no messages"),
+            other => panic!("{other:?} carries no messages"),
         }
     }
 
