@@ -319,3 +319,30 @@ pub(super) async fn scripted_server_with(config: Config) -> (Peer, Connection) {
 pub(super) async fn scripted_server() -> (Peer, Connection) {
     scripted_server_with(Config::default()).await
 }
+
+/// Runs a test with the engine as client, then as server, over everything that carries frames; the number is the id of the
+/// engine's first stream, 1 or 2.
+pub(super) async fn each_side<F: Future<Output = ()>>(body: impl Fn(Peer, Connection, Arc<Notes>, StreamId) -> F) {
+    let body = &body;
+    over_every_carrier(|ends| async move {
+        let (peer, client, notes) = scripted_server_over(ends, Config::default()).await;
+        body(peer, client, notes, 1).await;
+    })
+    .await;
+    over_every_carrier(|ends| async move {
+        let (peer, server, notes) = scripted_client_over(ends, setup_frame(), Config::default()).await;
+        body(peer, server, notes, 2).await;
+    })
+    .await;
+}
+
+/// Sets what the protocol reserves: the top bit of the stream id and the flags of no meaning.
+pub(super) fn with_reserved_bits(mut frame: Frame) -> Frame {
+    frame.bytes_mut()[0] |= 0x80;
+    frame.bytes_mut()[5] |= 0x1F;
+    frame
+}
+
+pub(super) fn parts<'a>(metadata: Option<&'a str>, data: &'a str) -> PayloadParts<'a> {
+    PayloadParts { metadata: metadata.map(str::as_bytes), data: data.as_bytes() }
+}
