@@ -20,7 +20,7 @@ pub(crate) use broker::{Broker, sum};
 pub(crate) use carrier::{Carrier, over, over_all, over_streams};
 pub(crate) use peer::Peer;
 pub(crate) use process::{Process, descriptors, signal};
-pub(crate) use serve::{echo, expect_alive, produce, refusal, serves};
+pub(crate) use serve::{echo, expect_alive, outcome, produce, refusal, serves};
 pub(crate) use wire::*;
 
 use std::time::Duration;

@@ -103,3 +103,16 @@ pub(crate) fn produce(mut peer: Peer, size: usize) -> JoinHandle<Vec<u64>> {
         ended
     })
 }
+
+/// What becomes of a call of this service: served here, or the refusal's code and text.
+pub(crate) async fn outcome(client: &mut Peer, server: &mut Peer, service: &str) -> Result<(), (u32, String)> {
+    client.send(call(1, &format!("{service}.call"), b"")).await;
+    tokio::select! {
+        request = server.expect(FrameType::RequestResponse) => {
+            server.send(last(request.view().stream_id(), b"")).await;
+            client.expect_item(1, flags::NEXT | flags::COMPLETE, b"").await;
+            Ok(())
+        }
+        refusal = client.expect_error(1) => Err(refusal),
+    }
+}

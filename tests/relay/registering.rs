@@ -3,7 +3,7 @@
 use crate::harness::*;
 use serde_json::{Value, json};
 use towline_rsocket::metadata::routing;
-use towline_rsocket::{FrameType, flags};
+use towline_rsocket::FrameType;
 
 const BARE: &str = "message/x.rsocket.routing.v0";
 
@@ -16,18 +16,6 @@ async fn ask(peer: &mut Peer, method: &str, arguments: &Value) -> Value {
         Value::Null
     } else {
         serde_json::from_slice(answer.view().data()).expect("JSON")
-    }
-}
-
-async fn outcome(client: &mut Peer, server: &mut Peer, service: &str) -> Result<(), (u32, String)> {
-    client.send(call(1, &format!("{service}.call"), b"")).await;
-    tokio::select! {
-        request = server.expect(FrameType::RequestResponse) => {
-            server.send(last(request.view().stream_id(), b"")).await;
-            client.expect_item(1, flags::NEXT | flags::COMPLETE, b"").await;
-            Ok(())
-        }
-        refusal = client.expect_error(1) => Err(refusal),
     }
 }
 
