@@ -68,6 +68,7 @@ async fn an_announced_close_ends_with_a_stream_that_is_dropped() {
     peer.expect(FrameType::RequestResponse, 1).await;
     client.announce_close("bye");
     peer.expect(FrameType::Error, 0).await;
+    assert!(peer.settled().await.is_empty(), "the reader waits for more");
     drop(call);
     peer.expect(FrameType::Cancel, 1).await;
     assert!(peer.next().await.is_none());

@@ -183,6 +183,18 @@ async fn a_lease_is_renewed_before_it_ends_until_another_takes_its_place() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_short_lease_is_renewed_in_time_as_well() {
+    let start = tokio::time::Instant::now();
+    let ttl = Duration::from_millis(300);
+    let config = Config { lease: Some(Lease { requests: 1, ttl }), ..Config::default() };
+    let (mut peer, _client) = scripted_server_with(config).await;
+    for n in 0..10 {
+        peer.expect(FrameType::Lease, 0).await;
+        assert!(start.elapsed() <= n * ttl, "the one before has ended");
+    }
+}
+
 #[tokio::test]
 async fn a_lease_that_was_not_agreed_on_is_neither_sent_nor_heeded() {
     let config = Config { lease: Some(Lease { requests: 1, ttl: SECOND }), ..Config::default() };
