@@ -103,6 +103,7 @@ pub(crate) struct Watch {
     /// Bytes taken by the time of the last look, and bytes a second since the one before.
     looked: u64,
     rate: u64,
+    ticked: Instant,
 }
 
 impl Watch {
@@ -124,6 +125,7 @@ impl Watch {
             lingering: None,
             looked: 0,
             rate: 0,
+            ticked: now,
         }
     }
 
@@ -179,6 +181,11 @@ impl Watch {
             self.keepalive.heard(now);
             self.is_suspect = false;
         }
+        // So late a look means that this process was paused, not that the link made no progress: both begin again.
+        if now.saturating_duration_since(self.ticked) >= timing.tick + timing.stalled {
+            (self.outgoing, self.incoming) = (None, None);
+        }
+        self.ticked = now;
         let has_ended_frames = sample.frames != self.frames;
         (self.received, self.frames) = (sample.received, sample.frames);
         let second = 1000 / (timing.tick.as_millis() as u64).max(1);
@@ -270,6 +277,19 @@ mod tests {
             watch.tick(start + SECOND * 30, Sample { received: 99, ..Sample::default() }, &TIMING),
             Health::Stuck
         );
+    }
+
+    #[test]
+    fn a_paused_process_finds_nobody_stuck() {
+        let start = Instant::now();
+        let mut watch = watch(start);
+        watch.set_waiting(true);
+        let sample = Sample { received: 10, is_unfinished: true, ..Sample::default() };
+        for second in [0, 1, 3600, 3601] {
+            let health = watch.tick(start + SECOND * second, sample, &TIMING);
+            assert!(matches!(health, Health::Good | Health::Probe), "{health:?} after {second} s");
+            assert!(!watch.is_stalled() && !watch.is_incoming_stuck());
+        }
     }
 
     #[test]

@@ -17,7 +17,8 @@ use std::future::Future;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::time::timeout_at;
+use tokio::time::error::Elapsed;
+use tokio::time::{timeout, timeout_at};
 
 /// How long accepting rests after it failed, and how often it is logged that it rests.
 const REST: Duration = Duration::from_millis(100);
@@ -25,6 +26,9 @@ const LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// Time the oldest of too many connections of an app has to finish its streams.
 const RETIRE: Duration = Duration::from_secs(30);
+
+/// What comes after the time is up is still taken, for so long.
+const LAST_LOOK: Duration = Duration::from_millis(100);
 
 /// Accepts connections until `stop` resolves; the listener is closed then.
 pub(crate) async fn accept(relay: Arc<Relay>, listener: Listener, stop: impl Future<Output = ()>) {
@@ -72,13 +76,13 @@ pub(crate) async fn accept(relay: Arc<Relay>, listener: Listener, stop: impl Fut
 async fn welcome(relay: Arc<Relay>, socket: Box<dyn Transport>, is_secure: bool, _place: Place) {
     let peer = socket.peer();
     let begun = Instant::now();
-    let deadline = (begun + relay.limits.setup_timeout).into();
+    let deadline = begun + relay.limits.setup_timeout;
     let mut first = BytesMut::new();
-    let is_silent = timeout_at(deadline, first_byte(&*socket, &mut first)).await.is_err();
+    let is_silent = by(deadline, first_byte(&*socket, &mut first)).await.is_err();
     if is_silent && !is_secure {
         return too_late(&relay, &*socket).await;
     }
-    match timeout_at(deadline, relay.layers.open(socket, first, is_secure)).await {
+    match by(deadline, relay.layers.open(socket, first, is_secure)).await {
         Ok(Ok((transport, buffer))) => serve(relay, transport, LinkKind::App, buffer, begun).await,
         Ok(Err(error)) => {
             relay.meters.setups_refused.of(SetupRefusal::Opening).increment(1);
@@ -106,7 +110,7 @@ async fn serve(
 ) {
     let peer = transport.peer();
     let reading = read_setup(&relay, &*transport, &mut buffer);
-    let accepted = match timeout_at((begun + relay.limits.setup_timeout).into(), reading).await {
+    let accepted = match by(begun + relay.limits.setup_timeout, reading).await {
         Ok(Ok(accepted)) => accepted,
         Ok(Err(Some(refused))) => {
             relay.meters.setups_refused.of(refused.reason).increment(1);
@@ -217,6 +221,16 @@ fn fresh_uuid() -> String {
     format!("{:032x}", fastrand::u128(..))
 }
 
+/// What comes of it by then. After a pause of this process the time may be up before it sees what came meanwhile: it looks
+/// once more.
+async fn by<T>(deadline: Instant, coming: impl Future<Output = T>) -> Result<T, Elapsed> {
+    tokio::pin!(coming);
+    match timeout_at(deadline.into(), &mut coming).await {
+        Err(_) => timeout(LAST_LOOK, coming).await,
+        came => came,
+    }
+}
+
 async fn too_late(relay: &Relay, transport: &dyn Transport) {
     relay.meters.setups_refused.of(SetupRefusal::Timeout).increment(1);
     tracing::debug!(peer = transport.peer(), "no SETUP came in time");
@@ -229,6 +243,6 @@ async fn say(transport: &dyn Transport, refused: &Refused) {
     let mut batch = Batch::default();
     batch.push(refused.frame().into_wire());
     // Whoever does not take one frame in a second does not get it.
-    let _ = tokio::time::timeout(Duration::from_secs(1), write_all(transport, &mut batch)).await;
+    let _ = timeout(Duration::from_secs(1), write_all(transport, &mut batch)).await;
     transport.shutdown();
 }
