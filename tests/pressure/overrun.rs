@@ -155,3 +155,26 @@ async fn strict_credit_closes_who_overruns_and_nobody_else() {
     assert_eq!((ended.view().stream_id(), ended.view().error_code()), (1, 0x203));
     client.expect_nothing().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strict_credit_closes_a_requester_that_overruns_its_channel_too() {
+    let broker = Broker::with(|config| config.relay.strict_credit = true).await;
+    let (mut client, mut server) = broker.pair().await;
+    let mut other = broker.client().await;
+    client.send(channel(1, 0, 5, "test.Echo.talk", b"")).await;
+    server.expect(FrameType::RequestChannel).await;
+    server.send(Frame::request_n(2, 1)).await;
+    assert_eq!(client.expect_request_n(1).await, 1);
+    client.send_all((0..10u8).map(|n| item(1, &[n]))).await;
+    let (code, text) = client.expect_end().await;
+    assert!(code == 0x101 && text.contains("credit"), "{code:#x} {text}");
+    let mut frame = server.recv().await;
+    if frame.view().kind() == FrameType::Payload {
+        assert_eq!(frame.view().data(), [0], "the one it asked for");
+        frame = server.recv().await;
+    }
+    assert_eq!((frame.view().kind(), frame.view().stream_id()), (FrameType::Cancel, 2));
+    broker.until("towline_links_closed_total", 1.0).await;
+    assert_eq!(broker.labelled("towline_links_closed_total", "credit"), 1.0);
+    expect_alive(&mut other, &mut server).await;
+}

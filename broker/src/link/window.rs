@@ -256,6 +256,19 @@ mod tests {
     }
 
     #[test]
+    fn credit_beyond_what_can_be_counted_is_credit_without_end() {
+        let mut window = Window::new(i64::MAX as u64 - 1);
+        for n in [1, 0x7FFF_FFFF, u64::MAX] {
+            window.ask(n);
+            assert_eq!(window.asked, i64::MAX as u64);
+        }
+        window.passed = 1 << 40;
+        (window.arrived, window.written) = (window.passed, window.passed);
+        assert_eq!(window.grant(&LIMITS, LIMITS.share(1, false)), 8, "beyond 2^31 and 2^32 items it goes on");
+        assert_eq!(window.arrive(5, true), Arrival::Relay);
+    }
+
+    #[test]
     fn a_complete_behind_parked_items_waits_for_them() {
         let mut window = Window::new(1);
         assert_eq!(window.arrive(5, true), Arrival::Early);
