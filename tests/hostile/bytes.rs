@@ -197,6 +197,7 @@ async fn a_frame_that_does_not_grow_is_closed_with_its_reason() {
         let (code, text) = peer.expect_end().await;
         assert!(code == 0x101 && text.contains("not ended"), "{code:#x} {text}");
     }
+    scene.broker.until("towline_links_closed_total", 3.0).await;
     assert_eq!(scene.broker.labelled("towline_links_closed_total", "slow_frame"), 3.0);
     scene.end().await;
 }
