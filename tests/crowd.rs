@@ -61,11 +61,11 @@ async fn five_thousand_silent_connections_end_while_others_are_served() {
         return;
     }
     let broker = Process::start(&[]);
+    let before = broker.descriptors();
     let mut client = Peer::join(&broker.address, &Setup::anonymous()).await;
     echo(Peer::join(&broker.address, &Setup::anonymous().service("test.Echo")).await);
     calls(&mut client, 0, 10).await;
-    broker.until("towline_links_open", SOON, |links| links >= 2.0).await;
-    let (base, before) = (broker.peak(), broker.descriptors());
+    let base = broker.peak();
 
     let mut crowd: JoinSet<()> =
         (0..COUNT).map(|nth| silent(broker.address.clone(), FIRSTS[nth % FIRSTS.len()])).collect();
@@ -81,7 +81,8 @@ async fn five_thousand_silent_connections_end_while_others_are_served() {
     let each = (broker.peak() - base) / 1024 / COUNT;
     println!("{made} calls meanwhile; {each} KiB a silent connection");
     assert_eq!(broker.meter("towline_setups_refused_total").await, COUNT as f64);
-    broker.until_descriptors(before, LONG).await;
+    // The two that call.
+    broker.until_descriptors(before + 2, LONG).await;
     assert!(each <= KIB_EACH, "{each} KiB each, the bound is {KIB_EACH}");
 }
 
@@ -95,7 +96,7 @@ async fn register(address: String, nth: usize) -> (usize, Peer) {
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_at_once_are_all_registered_and_all_forgotten() {
     const COUNT: usize = 10_000;
-    const KIB_EACH: usize = 64;
+    const KIB_EACH: usize = 32;
     let _turn = TURN.lock().await;
     if !may_open(COUNT + 100) {
         return;
@@ -108,7 +109,6 @@ async fn ten_thousand_at_once_are_all_registered_and_all_forgotten() {
         names.map(|name| sum(&text, name) as usize)
     };
     let alone = scrape().await;
-    let mut left = Vec::new();
     for round in 1..=2 {
         let crowd: JoinSet<_> = (0..COUNT).map(|nth| register(broker.address.clone(), nth)).collect();
         let mut crowd = crowd.join_all().await;
@@ -129,14 +129,11 @@ async fn ten_thousand_at_once_are_all_registered_and_all_forgotten() {
         broker.until("towline_links_open", LONG, |links| links as usize == alone[2]).await;
         broker.until_descriptors(before, LONG).await;
         assert_eq!(scrape().await, alone);
-        left.push(broker.resident());
-        println!(
-            "round {round}: {each} KiB an app; afterwards {} KiB more than at first",
-            (left[round - 1] - base) / 1024
-        );
-        assert!(each <= KIB_EACH, "{each} KiB each, the bound is {KIB_EACH}");
+        let left = (broker.resident() - base) / 1024;
+        println!("round {round}: {each} KiB an app; afterwards {left} KiB more than at first");
+        // The allocator may keep what it had to get, for the next crowd.
+        assert!(each.max(left / COUNT) <= KIB_EACH, "{each} KiB each, {left} KiB left; the bound is {KIB_EACH} each");
     }
-    assert!(left[1] < left[0] + left[0] / 4, "a second crowd leaves more behind than the first: {left:?}");
 }
 
 /// Connects and, once it is served, stays until it is told to leave.
