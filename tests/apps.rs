@@ -9,6 +9,8 @@ mod brokers;
 mod built_in;
 #[path = "apps/desk.rs"]
 mod desk;
+#[path = "apps/inside.rs"]
+mod inside;
 #[path = "apps/load.rs"]
 mod load;
 #[path = "apps/losses.rs"]

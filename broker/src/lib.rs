@@ -26,7 +26,7 @@ use metrics::{CloseReason, LinkKind, Meters};
 use relay::{Layers, Listener, Relay, Room};
 use routing::{Caps, Registry, Routes};
 use rsocket::ErrorCode;
-use rsocket::transport::ServerTls;
+use rsocket::transport::{MemoryTransport, ServerTls, memory_pair};
 use shutdown::{Lifecycle, Phase, Tasks};
 use std::io;
 use std::path::PathBuf;
@@ -114,6 +114,18 @@ impl Broker {
     /// Where applications connect: scheme, address and the port that was really opened.
     pub fn addresses(&self) -> Vec<String> {
         self.addresses.clone()
+    }
+
+    /// Connects an app that runs in this process: one end of a connection, for `towline_responder::App::over` or an engine of
+    /// its own. To the broker it is like one from outside, SETUP and its deadline included; on a broker that drains it is
+    /// refused.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn connect(&self) -> MemoryTransport {
+        let (broker, app) = memory_pair("memory");
+        relay::attach(&self.relay, Arc::new(broker), LinkKind::App);
+        app
     }
 
     /// Ends well: nothing new is accepted, each connection is closed once it has no streams (those of Towline apps close

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, interval};
 use towline::config::Config;
 use towline::metrics::{Meters, recorder};
+use towline_rsocket::transport::MemoryTransport;
 
 /// A broker in this process, where nobody else listens.
 #[derive(Debug)]
@@ -73,6 +74,11 @@ impl Broker {
         let mut peer = self.connect().await;
         peer.send_bytes(bytes).await;
         peer.expect_end().await
+    }
+
+    /// A connection inside this process.
+    pub(crate) fn inside(&self) -> MemoryTransport {
+        self.inner.connect()
     }
 
     /// An app.

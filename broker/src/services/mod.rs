@@ -13,6 +13,7 @@ mod health;
 mod registry;
 mod starter;
 
+use crate::metrics::LinkKind;
 use crate::relay::{Relay, attach};
 use crate::routing::Routes;
 use rsocket::engine::{Connection, Payload};
@@ -44,7 +45,7 @@ impl Services {
 /// If one cannot be mounted: a defect of this program.
 pub(crate) async fn mount(relay: &Arc<Relay>, routes: &Arc<Routes>) -> Result<Services, StartError> {
     let (broker, starter) = memory_pair("towline.starter");
-    attach(relay, Arc::new(broker));
+    attach(relay, Arc::new(broker), LinkKind::Memory);
     let starter = starter::mount(Arc::new(starter), routes.clone());
     // Any answer will do: it comes behind SETUP.
     let _refusal = starter.request_response(Payload::default()).await;
@@ -58,6 +59,6 @@ pub(crate) async fn mount(relay: &Arc<Relay>, routes: &Arc<Routes>) -> Result<Se
 /// One end of a link inside the process, as an app.
 fn link(relay: &Arc<Relay>, name: &'static str) -> AppBuilder {
     let (broker, service) = memory_pair(name);
-    attach(relay, Arc::new(broker));
+    attach(relay, Arc::new(broker), LinkKind::Memory);
     App::over(Arc::new(service)).name(name)
 }

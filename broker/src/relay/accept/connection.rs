@@ -95,9 +95,9 @@ async fn welcome(relay: Arc<Relay>, socket: Box<dyn Transport>, is_secure: bool,
     }
 }
 
-/// Takes a connection inside this process: a service of the broker itself.
-pub(crate) fn attach(relay: &Arc<Relay>, transport: Arc<dyn Transport>) {
-    tokio::spawn(serve(relay.clone(), transport, LinkKind::Memory, ReadBuffer::new(), Instant::now()));
+/// Takes a connection inside this process: to an app, or to a service of the broker itself.
+pub(crate) fn attach(relay: &Arc<Relay>, transport: Arc<dyn Transport>, kind: LinkKind) {
+    tokio::spawn(serve(relay.clone(), transport, kind, ReadBuffer::new(), Instant::now()));
 }
 
 /// One connection from its SETUP, of which `buffer` may hold some, to its end.
