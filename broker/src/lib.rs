@@ -12,6 +12,8 @@
 extern crate towline_rsocket as rsocket;
 
 pub mod config;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod http;
 mod link;
 pub mod metrics;

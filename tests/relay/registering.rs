@@ -2,8 +2,8 @@
 
 use crate::harness::*;
 use serde_json::{Value, json};
-use towline_rsocket::metadata::routing;
 use towline_rsocket::FrameType;
+use towline_rsocket::metadata::routing;
 
 const BARE: &str = "message/x.rsocket.routing.v0";
 

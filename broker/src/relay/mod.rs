@@ -12,6 +12,7 @@ mod accept;
 mod control;
 mod dispatch;
 mod driver;
+pub(crate) mod fuzzing;
 mod routine;
 mod run;
 

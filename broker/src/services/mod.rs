@@ -13,6 +13,11 @@ mod health;
 mod registry;
 mod starter;
 
+/// Arguments of a call in Hessian.
+pub fn hessian(bytes: &[u8]) {
+    let _ = starter::hessian::arguments(bytes);
+}
+
 use crate::metrics::LinkKind;
 use crate::relay::{Relay, attach};
 use crate::routing::Routes;

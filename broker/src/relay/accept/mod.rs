@@ -16,4 +16,4 @@ pub(crate) use connection::{accept, attach};
 pub(crate) use layers::Layers;
 pub(crate) use listen::Listener;
 pub(crate) use room::Room;
-pub(crate) use setup::LocatorJson;
+pub(crate) use setup::{LocatorJson, read};

@@ -55,7 +55,7 @@ struct PortsUpdate {
 }
 
 /// Something an app says of itself.
-enum News {
+pub(crate) enum News {
     Status(i32),
     Exposed(Vec<LocatorJson>),
     Hidden(Vec<LocatorJson>),
@@ -126,7 +126,7 @@ impl Events {
         relay.meters.events.of(outcome).increment(1);
     }
 
-    fn read(&mut self, metadata: &[u8], now: Instant) -> Result<News, EventOutcome> {
+    pub(crate) fn read(&mut self, metadata: &[u8], now: Instant) -> Result<News, EventOutcome> {
         if !self.pace.take(now) || metadata.len() > MAX {
             return Err(EventOutcome::Limited);
         }

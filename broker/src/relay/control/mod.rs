@@ -6,4 +6,5 @@ mod events;
 mod frames;
 mod pace;
 
+pub(crate) use events::Events;
 pub(crate) use frames::Control;

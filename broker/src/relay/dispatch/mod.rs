@@ -17,5 +17,5 @@ mod route;
 
 pub(crate) use gathering::{Gathering, is_incomplete};
 pub(crate) use open::Dispatch;
-pub(crate) use reframe::cut;
-pub(crate) use route::CALLER_MIME;
+pub(crate) use reframe::{Framing, cut};
+pub(crate) use route::{CALLER_MIME, Route};

@@ -2,7 +2,7 @@
 
 /// A value that was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Null,
     Int(i32),
     Text(String),
@@ -11,10 +11,10 @@ pub(super) enum Value {
 /// The bytes are no Hessian, or of a kind that is not read here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not readable at byte {0}")]
-pub(super) struct Unreadable(usize);
+pub(crate) struct Unreadable(usize);
 
 /// Reads the arguments of a call: nothing, a list of up to 7 values (typed or not), or one bare value.
-pub(super) fn arguments(data: &[u8]) -> Result<Vec<Value>, Unreadable> {
+pub(crate) fn arguments(data: &[u8]) -> Result<Vec<Value>, Unreadable> {
     let mut reader = Reader { data, at: 0 };
     let count = match data.first() {
         None => return Ok(Vec::new()),

@@ -2,7 +2,7 @@
 //! the raw engine, because `#[service]` speaks no Hessian.
 
 mod health;
-mod hessian;
+pub(super) mod hessian;
 
 use crate::relay::CALLER_MIME;
 use crate::routing::Routes;

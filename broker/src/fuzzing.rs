@@ -1,0 +1,4 @@
+//! Ways for `tests/fuzz` to the readers inside: bytes in, nothing out, and a broken promise panics. No part of the API.
+
+pub use crate::relay::fuzzing::{event, gathering, reframe, route, setup};
+pub use crate::services::hessian;
