@@ -34,7 +34,8 @@ async fn a_responder_that_is_killed_ends_each_of_a_thousand_streams_once() {
         clients.push(client);
     }
     for _ in 0..CLIENTS * 50 {
-        assert!(server.recv().await.view().kind().is_request());
+        let frame = server.recv().await;
+        assert!(frame.view().kind().is_request(), "{frame:?}");
     }
     // The rest is not read: the system resets a connection that is closed over what waits in it.
     drop(server);
@@ -46,8 +47,15 @@ async fn a_responder_that_is_killed_ends_each_of_a_thousand_streams_once() {
             assert!(ended.insert(frame.view().stream_id()), "ended twice: {frame:?}");
         }
         client.expect_nothing().await;
-        client.send(call(1, "test.Mine.call", b"")).await;
-        assert!(client.expect_error(1).await.1.starts_with("RST-900404"), "it is not registered any more");
+        // It is not registered any more; for a moment it may be known as one that is gone.
+        loop {
+            client.send(call(1, "test.Mine.call", b"")).await;
+            let (code, text) = client.expect_error(1).await;
+            if text.starts_with("RST-900404") {
+                break;
+            }
+            assert!(code == 0x202 && text.contains("is gone"), "{code:#x} {text}");
+        }
     }
     drop(clients);
     scene.end().await;
