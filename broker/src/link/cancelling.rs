@@ -15,8 +15,9 @@ const PROBE: &[u8] = b"cancelled";
 impl<L: Clone> State<L> {
     /// Tells the responder to stop; the entry counts on until it has.
     pub(super) fn cancel(&mut self, stream: StreamId, serial: Serial, is_counted: bool) -> Option<Effect<L>> {
-        let is_unheard = self.outbox.remove(stream, Some(serial));
         let entry = self.streams.exact(stream, serial)?;
+        let is_unheard = self.outbox.is_queued(entry.opened);
+        self.outbox.remove(stream, serial);
         let linger = entry.leg().filter(|_| is_counted).map(Effect::Linger);
         if let Some(window) = entry.window.take() {
             self.windowed -= 1;
@@ -28,7 +29,7 @@ impl<L: Clone> State<L> {
         }
         entry.is_cancelled = true;
         if !is_unheard {
-            self.push_frame(stream, serial, Mark::Plain, Frame::cancel(stream));
+            self.push_frame(stream, serial, Mark::Last, Frame::cancel(stream));
         }
         if is_unheard || is_quiet {
             self.forget(stream);

@@ -426,6 +426,13 @@ impl Link {
         by_stream.into_iter().filter(|((stream, _), _)| *stream != 0).collect()
     }
 
+    /// Gives back what streams that were ended still hold.
+    pub(crate) fn sweep(&self) {
+        let mut inner = self.hot.inner.lock();
+        inner.state.outbox.sweep();
+        self.charge(&mut inner);
+    }
+
     /// What the budget's task compares.
     pub(crate) fn budget_load(&self) -> Load {
         let inner = self.hot.inner.lock();

@@ -169,6 +169,8 @@ impl<L: Clone> State<L> {
             sent: 0,
             is_receiving: false,
             is_cancelled: false,
+            opened: self.outbox.place(),
+            unchecked: 0,
             window,
         };
         self.streams.insert(stream, entry);

@@ -9,6 +9,7 @@
 
 use super::streams::Serial;
 use bytes::BytesMut;
+use hashbrown::{HashMap, HashSet};
 use rsocket::StreamId;
 use rsocket::frame::LENGTH;
 use rsocket::transport::Batch;
@@ -44,6 +45,8 @@ pub(crate) enum Mark {
     Opens,
     /// A refusal: bounded in number.
     Refusal,
+    /// The broker's own last word on a stream: it outlives what is taken out of it.
+    Last,
 }
 
 #[derive(Debug, Default)]
@@ -51,7 +54,61 @@ struct Segment {
     bytes: BytesMut,
     records: VecDeque<Record>,
     is_tail: bool,
+    /// The place of its first frame among all that were ever queued.
+    first: u64,
 }
+
+impl Segment {
+    /// Takes out what is dead; calls `each` for every record of it.
+    fn bury(&mut self, dead: &Dead, mut each: impl FnMut(Record)) {
+        if !self.records.iter().any(|record| dead.has(record)) {
+            return;
+        }
+        let mut kept = BytesMut::new();
+        let mut rest = &self.bytes[..];
+        for record in &self.records {
+            let (frame, after) = rest.split_at(record.len as usize);
+            rest = after;
+            if dead.has(record) {
+                each(*record);
+            } else {
+                kept.extend_from_slice(frame);
+            }
+        }
+        self.records.retain(|record| !dead.has(record));
+        self.bytes = kept;
+    }
+}
+
+/// Streams whose queued frames are to be taken out. Looking for them costs as much as the outbox is deep, so in a deep one
+/// they are gathered first: a CANCEL, whoever sends it, must not cost a walk over a million frames.
+#[derive(Debug, Default)]
+struct Dead {
+    streams: HashSet<(StreamId, Serial)>,
+    /// Streams no longer known, and the newest serial they can have.
+    ids: HashMap<StreamId, Serial>,
+}
+
+impl Dead {
+    fn is_empty(&self) -> bool {
+        self.streams.is_empty() && self.ids.is_empty()
+    }
+
+    fn len(&self) -> usize {
+        self.streams.len() + self.ids.len()
+    }
+
+    fn has(&self, record: &Record) -> bool {
+        if matches!(record.mark, Mark::Refusal | Mark::Last) {
+            return false;
+        }
+        let is_old = |newest: &Serial| record.serial <= *newest;
+        self.streams.contains(&(record.stream, record.serial)) || self.ids.get(&record.stream).is_some_and(is_old)
+    }
+}
+
+/// Frames of an outbox for each one that may wait to be taken out.
+const DEEP: usize = 1024;
 
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
@@ -62,6 +119,9 @@ pub(crate) struct Outbox {
     bytes: usize,
     frames: usize,
     refusals: usize,
+    /// Frames ever queued, those of stream 0 aside.
+    pushed: u64,
+    dead: Dead,
 }
 
 /// What the claim holder is writing: its bytes have left the outbox.
@@ -158,7 +218,7 @@ impl Outbox {
     pub(crate) fn push_small(&mut self, mut record: Record, frame: &[u8]) {
         record.len = (LENGTH + frame.len()) as u32;
         if !self.queue.back().is_some_and(|last| last.is_tail && last.bytes.len() < TAIL) {
-            self.queue.push_back(Segment { is_tail: true, ..Segment::default() });
+            self.queue.push_back(Segment { is_tail: true, first: self.pushed, ..Segment::default() });
         }
         let tail = self.queue.back_mut().expect("pushed above");
         if tail.bytes.capacity() - tail.bytes.len() < record.len as usize {
@@ -167,6 +227,7 @@ impl Outbox {
         tail.bytes.extend_from_slice(&(frame.len() as u32).to_be_bytes()[1..]);
         tail.bytes.extend_from_slice(frame);
         tail.records.push_back(record);
+        self.pushed += 1;
         self.count(record, true);
     }
 
@@ -175,37 +236,54 @@ impl Outbox {
     pub(crate) fn push_large(&mut self, mut record: Record, wire: BytesMut) {
         record.len = wire.len() as u32;
         let bytes = if !self.is_empty() && wire.len() < COPIED_WHEN_BLOCKED { BytesMut::from(&wire[..]) } else { wire };
-        self.queue.push_back(Segment { bytes, records: VecDeque::from([record]), is_tail: false });
+        self.queue.push_back(Segment { bytes, records: VecDeque::from([record]), is_tail: false, first: self.pushed });
+        self.pushed += 1;
         self.count(record, true);
     }
 
-    /// Takes out what is queued of a stream; true if its opening frame was among it.
-    pub(crate) fn remove(&mut self, stream: StreamId, serial: Option<Serial>) -> bool {
-        let is_of = |record: &Record| record.stream == stream && serial.is_none_or(|serial| record.serial == serial);
-        let mut opening = false;
-        let mut removed = Vec::new();
-        for segment in &mut self.queue {
-            if !segment.records.iter().any(is_of) {
-                continue;
-            }
-            let mut kept = BytesMut::new();
-            let mut rest = &segment.bytes[..];
-            for record in &segment.records {
-                let (frame, after) = rest.split_at(record.len as usize);
-                rest = after;
-                if is_of(record) {
-                    opening |= record.mark == Mark::Opens;
-                    removed.push(*record);
-                } else {
-                    kept.extend_from_slice(frame);
-                }
-            }
-            segment.records.retain(|record| !is_of(record));
-            segment.bytes = kept;
+    /// The place that the next queued frame gets.
+    pub(crate) fn place(&self) -> u64 {
+        self.pushed
+    }
+
+    /// Whether the frame that got this place has not been given to the writer.
+    pub(crate) fn is_queued(&self, place: u64) -> bool {
+        self.queue.front().is_some_and(|front| place >= front.first)
+    }
+
+    /// Takes out what is queued of a stream, but the broker's own words: at once, or in a deep outbox when more has gathered
+    /// or it is its turn.
+    pub(crate) fn remove(&mut self, stream: StreamId, serial: Serial) {
+        if !self.queue.is_empty() {
+            self.dead.streams.insert((stream, serial));
+            self.sweep_if_due();
         }
+    }
+
+    /// The same of a stream that is no longer known: what has this serial or an older one.
+    pub(crate) fn remove_unknown(&mut self, stream: StreamId, newest: Serial) {
+        if !self.queue.is_empty() {
+            self.dead.ids.insert(stream, newest);
+            self.sweep_if_due();
+        }
+    }
+
+    fn sweep_if_due(&mut self) {
+        if self.dead.len() * DEEP >= self.frames {
+            self.sweep();
+        }
+    }
+
+    /// Takes out now what waits to be taken out.
+    pub(crate) fn sweep(&mut self) {
+        if self.dead.is_empty() {
+            return;
+        }
+        let dead = std::mem::take(&mut self.dead);
+        let mut removed = Vec::new();
+        self.queue.iter_mut().for_each(|segment| segment.bury(&dead, |record| removed.push(record)));
         removed.into_iter().for_each(|record| self.count(record, false));
         self.queue.retain(|segment| !segment.records.is_empty());
-        opening
     }
 
     /// Moves what is to be written next, at most about `max` bytes, to an empty or half-written batch: frames of stream
@@ -221,8 +299,13 @@ impl Outbox {
             return;
         }
         while writing.batch.len() < max
-            && let Some(segment) = self.queue.pop_front()
+            && let Some(mut segment) = self.queue.pop_front()
         {
+            if !self.dead.is_empty() {
+                let mut removed = Vec::new();
+                segment.bury(&self.dead, |record| removed.push(record));
+                removed.into_iter().for_each(|record| self.count(record, false));
+            }
             segment.records.iter().for_each(|record| self.count(*record, false));
             if writing.records.is_empty() {
                 writing.records = segment.records;
@@ -231,11 +314,14 @@ impl Outbox {
             }
             writing.batch.push(segment.bytes);
         }
+        if self.queue.is_empty() {
+            self.dead = Dead::default();
+        }
     }
 
     /// Bytes queued by stream, for choosing whom to end.
     pub(crate) fn weights(&self, mut each: impl FnMut(StreamId, Serial, usize)) {
-        for record in self.queue.iter().flat_map(|segment| &segment.records) {
+        for record in self.queue.iter().flat_map(|segment| &segment.records).filter(|record| !self.dead.has(record)) {
             each(record.stream, record.serial, record.len as usize + FRAME_COST);
         }
     }

@@ -162,7 +162,7 @@ impl<L: Clone> State<L> {
         let Some(entry) = self.streams.entry(stream) else {
             // Only a requester's CANCEL (odd ids) ends all: a responder's must not take out the ERROR it is to get.
             if step.kind == FrameType::Cancel && stream % 2 == 1 {
-                self.outbox.remove(stream, None);
+                self.outbox.remove_unknown(stream, self.streams.last_serial());
             }
             return Departure::Dropped;
         };
@@ -223,7 +223,7 @@ impl<L: Clone> State<L> {
         let entry = self.streams.entry(stream).expect("looked up above");
         let leg = if entry.is_over() {
             if step.kind == FrameType::Cancel {
-                self.outbox.remove(stream, None);
+                self.outbox.remove(stream, entry.serial);
             }
             self.forget(stream).and_then(Entry::into_leg)
         } else {
@@ -275,7 +275,13 @@ impl<L: Clone> State<L> {
         let mut mark = Mark::Plain;
         let mut is_early = false;
         let is_request = entry.role == Role::Responder && entry.is_request_open;
-        if is_request && self.outbox.bytes() > self.bounds.request_fragments {
+        if is_request {
+            entry.unchecked += step.len;
+        }
+        // Looking costs as much as the outbox is deep: once for every so many bytes.
+        let is_due = entry.unchecked > self.bounds.request_fragments / 16;
+        if is_due && self.outbox.bytes() > self.bounds.request_fragments {
+            entry.unchecked = 0;
             let mut held = 0;
             self.outbox.weights(|of, _, weight| held += if of == stream { weight } else { 0 });
             if held > self.bounds.request_fragments {
@@ -366,9 +372,9 @@ impl<L: Clone> State<L> {
             _ if entry.is_cancelled => return None,
             Role::Requester if entry.kind == FrameType::RequestFnf => drop(self.forget(stream)),
             Role::Requester => {
-                self.outbox.remove(stream, Some(serial));
+                self.outbox.remove(stream, serial);
                 self.forget(stream);
-                self.push_frame(stream, serial, Mark::Plain, Frame::error(stream, code, text));
+                self.push_frame(stream, serial, Mark::Last, Frame::error(stream, code, text));
             }
             Role::Responder => drop(self.cancel(stream, serial, false)),
         }

@@ -11,7 +11,7 @@ use rsocket::stream::{Halves, Role};
 use rsocket::{FrameType, StreamId};
 
 /// The identity of one relayed stream, drawn by the requester's link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Serial(u64);
 
 impl Serial {
@@ -45,6 +45,10 @@ pub(crate) struct Entry<L> {
     pub is_receiving: bool,
     /// CANCEL was sent to this responder: the entry only counts, until the stream ends or a later KEEPALIVE is echoed.
     pub is_cancelled: bool,
+    /// The place its request got in this link's outbox, if it was queued there.
+    pub opened: u64,
+    /// Bytes of the request queued since they were last looked at.
+    pub unchecked: usize,
     /// Of the items that flow to this link's app.
     pub window: Option<Box<Window>>,
 }
@@ -86,6 +90,11 @@ impl<L> Streams<L> {
     /// A serial that no other stream has.
     pub(crate) fn draw_serial(&mut self) -> Serial {
         self.last_serial += 1;
+        Serial(self.last_serial)
+    }
+
+    /// The serial drawn last.
+    pub(crate) fn last_serial(&self) -> Serial {
         Serial(self.last_serial)
     }
 

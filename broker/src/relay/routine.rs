@@ -114,6 +114,7 @@ fn free(relay: &Relay) {
             relay.meters.budget_streams_ended.increment(1);
             link.end_stream(stream, serial, "broker over its memory budget", &mut touched);
         }
+        link.sweep();
         touched.flush();
     }
 }

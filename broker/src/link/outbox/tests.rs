@@ -1,3 +1,4 @@
+use super::super::streams::Streams;
 use super::*;
 use proptest::prelude::*;
 use rsocket::frame::{PayloadParts, flags};
@@ -80,7 +81,7 @@ proptest! {
                     let _ = before;
                 }
                 Op::Remove(stream) => {
-                    outbox.remove(stream, None);
+                    outbox.remove(stream, Serial::NONE);
                     queued.retain(|queued| *queued != stream);
                     prop_assert_eq!(outbox_streams(&outbox), queued.clone());
                 }
@@ -127,14 +128,80 @@ fn echoes_coalesce_to_the_newest() {
 }
 
 #[test]
-fn a_removed_opening_is_told() {
+fn a_frame_is_queued_until_the_writer_has_it() {
     let mut outbox = Outbox::default();
     let frame = Frame::cancel(4);
+    let (first, second) = (outbox.place(), outbox.place() + 1);
     outbox.push_small(record(4, Mark::Opens), frame.view().bytes());
-    outbox.push_small(record(6, Mark::Opens), frame.view().bytes());
-    assert!(outbox.remove(4, None));
-    assert!(!outbox.remove(4, None));
+    assert_eq!(outbox.place(), second);
+    assert!(outbox.is_queued(first));
     let mut writing = Writing::default();
     outbox.take(&mut writing, 1000);
-    assert!(!outbox.remove(6, None), "what the writer has is not taken back");
+    assert!(!outbox.is_queued(first), "what the writer has is not taken back");
+    outbox.push_small(record(6, Mark::Opens), frame.view().bytes());
+    assert!(outbox.is_queued(second) && !outbox.is_queued(first));
+}
+
+/// An outbox with so many frames of 10 streams, and the serial of the newest.
+fn deep(frames: u32) -> (Outbox, Serial) {
+    let mut outbox = Outbox::default();
+    let serial = Streams::<()>::new(1).draw_serial();
+    for nth in 0..frames {
+        let frame = Frame::payload(nth % 10 + 1, flags::NEXT, PayloadParts { metadata: None, data: b"item" });
+        outbox.push_small(Record { serial, ..record(nth % 10 + 1, Mark::Plain) }, frame.view().bytes());
+    }
+    (outbox, serial)
+}
+
+fn drained(outbox: &mut Outbox) -> Vec<StreamId> {
+    let (mut writing, mut wire) = (Writing::default(), Vec::new());
+    outbox.take(&mut writing, usize::MAX);
+    while socket(&mut writing, usize::MAX, &mut wire) > 0 {
+        outbox.take(&mut writing, usize::MAX);
+    }
+    assert_eq!((outbox.weight(), outbox.refusals()), (0, 0));
+    streams(&wire)
+}
+
+#[test]
+fn removal_from_a_deep_outbox_is_put_off_and_nothing_removed_comes_out() {
+    for frames in [100, 5_000, 50_000] {
+        let (mut outbox, serial) = deep(frames);
+        let before = outbox.frames;
+        outbox.remove(3, serial);
+        outbox.remove_unknown(4, serial);
+        assert_eq!(outbox.frames < before, frames <= 1_024 * 2, "{frames}");
+        let mut weights = Vec::new();
+        outbox.weights(|stream, _, _| weights.push(stream));
+        assert!(!weights.contains(&3) && !weights.contains(&4));
+        // What comes after the removal is not part of it: the broker's last word, a refusal, the id used again.
+        let last = Frame::error(3, rsocket::ErrorCode::CANCELED, "gone");
+        outbox.push_small(Record { serial, ..record(3, Mark::Last) }, last.view().bytes());
+        outbox.push_small(record(4, Mark::Refusal), Frame::error(4, rsocket::ErrorCode::REJECTED, "").view().bytes());
+        let mut later = Streams::<()>::new(1);
+        later.draw_serial();
+        outbox.push_small(
+            Record { serial: later.draw_serial(), ..record(4, Mark::Plain) },
+            Frame::cancel(4).view().bytes(),
+        );
+        let seen = drained(&mut outbox);
+        assert_eq!(seen.len() as u32, frames - 2 * frames / 10 + 3, "{frames}");
+        assert_eq!(seen[seen.len() - 3..], [3, 4, 4]);
+        assert!(!seen[..seen.len() - 3].iter().any(|stream| [3, 4].contains(stream)));
+    }
+}
+
+#[test]
+fn a_flood_of_removals_walks_a_deep_outbox_once_in_a_while() {
+    let (mut outbox, serial) = deep(100_000);
+    let mut walks = 0;
+    for id in 0..10_000 {
+        outbox.remove_unknown(20_001 + 2 * id, serial);
+        walks += usize::from(outbox.dead.is_empty());
+    }
+    // One for every 98: as many as 100,000 frames are worth 1,024 of.
+    assert_eq!(walks, 10_000 / 98);
+    outbox.remove(1, serial);
+    outbox.sweep();
+    assert_eq!(drained(&mut outbox).len(), 90_000);
 }
