@@ -1,4 +1,4 @@
-//! The table in docs/conformance.md names every requirement and tests that exist.
+//! The tables in docs/ name tests that exist, and docs/conformance.md every requirement.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -33,7 +33,8 @@ const REQUIREMENTS: &[(&str, &[u32])] = &[
 /// The cells of each row of each table.
 fn rows(text: &str) -> impl Iterator<Item = Vec<&str>> {
     text.lines()
-        .filter(|line| line.starts_with("| ") && !line.starts_with("| id ") && !line.starts_with("| --- "))
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| --- "))
+        .filter(|line| !line.starts_with("| id ") && !line.starts_with("| what it does "))
         .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
 }
 
@@ -47,10 +48,32 @@ fn fault(test: &str) -> Option<String> {
     (!text.contains(&format!("fn {function}("))).then(|| format!("{path} has no {function}"))
 }
 
+fn document(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("the table")
+}
+
+/// The tests a cell names.
+fn named(cell: &str) -> Vec<&str> {
+    cell.split('`').skip(1).step_by(2).collect()
+}
+
+#[test]
+fn every_misbehaviour_has_a_test_that_exists() {
+    let text = document("docs/hostile-peers.md");
+    let mut count = 0;
+    for row in rows(&text) {
+        let [does, becomes, _, tests] = row[..] else { panic!("{row:?} has not four cells") };
+        assert!(!does.is_empty() && !becomes.is_empty() && !named(tests).is_empty(), "{row:?}");
+        let faults: Vec<_> = named(tests).into_iter().filter_map(fault).collect();
+        assert!(faults.is_empty(), "{does}: {faults:?}");
+        count += 1;
+    }
+    assert!(count > 20, "{count} rows");
+}
+
 #[test]
 fn every_requirement_has_its_row_and_every_test_named_there_exists() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/conformance.md");
-    let text = fs::read_to_string(path).expect("the table");
+    let text = document("docs/conformance.md");
     let ids = REQUIREMENTS.iter().flat_map(|(section, ids)| ids.iter().map(move |id| format!("{section}-{id:02}")));
     let mut missing: BTreeSet<String> = ids.collect();
     let mut faults = Vec::new();
@@ -63,7 +86,7 @@ fn every_requirement_has_its_row_and_every_test_named_there_exists() {
             faults.push(format!("{id}: an empty cell"));
         }
         // In place of tests there may be a reason why there are none.
-        let named: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        let named = named(tests);
         if named.is_empty() && !tests.starts_with("none: ") {
             faults.push(format!("{id}: neither a test nor a reason"));
         }
