@@ -74,7 +74,7 @@ impl World {
         // Small, so that scripts get to the bounds.
         let relay = &mut config.relay;
         (relay.max_frame, relay.small_frame) = (1 << 16, 128);
-        (relay.max_streams_requester, relay.max_streams_responder) = (8, 12);
+        (relay.max_streams_requester, relay.max_streams_responder) = (4, 6);
         (relay.gathering_max, relay.gathering_link) = (1024, 3072);
         (relay.window_min, relay.window_max, relay.window_items) = (256, 1024, 8);
         (relay.park_stream, relay.park_link, relay.request_fragments_max) = (1024, 4096, 4096);

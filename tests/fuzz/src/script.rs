@@ -28,7 +28,7 @@ struct Peer {
 
 /// Plays the script; every connection is closed when this returns.
 pub(super) async fn play(mut input: Input<'_>, peers: usize, connect: &Connect<'_>) {
-    let mut peers: Vec<_> = (0..peers).map(|nth| Peer::open(nth, connect)).collect();
+    let mut peers: Vec<_> = (0..peers).map(|nth| Peer::open(nth, connect, (0, 0))).collect();
     yield_now().await;
     for _ in 0..STEPS {
         if input.0.is_empty() {
@@ -69,7 +69,8 @@ pub(super) async fn play(mut input: Input<'_>, peers: usize, connect: &Connect<'
                 peers[nth] = None;
                 turns(2).await;
                 if step & 8 != 0 {
-                    peers[nth] = Peer::open(nth, connect);
+                    let (at, bits) = if step & 16 == 0 { (0, 0) } else { (input.byte(), input.byte()) };
+                    peers[nth] = Peer::open(nth, connect, (usize::from(at), bits));
                 }
             }
         }
@@ -86,9 +87,12 @@ async fn turns(times: usize) {
 }
 
 impl Peer {
-    /// Connects, and says what is to be said first.
-    fn open(nth: usize, connect: &Connect<'_>) -> Option<Self> {
-        let (transport, first) = connect(nth)?;
+    /// Connects, and says what is to be said first, with these bits of one byte changed.
+    fn open(nth: usize, connect: &Connect<'_>, (at, bits): (usize, u8)) -> Option<Self> {
+        let (transport, mut first) = connect(nth)?;
+        if let Some(byte) = first.get_mut(at) {
+            *byte ^= bits;
+        }
         let peer = Self { transport, buffer: ReadBuffer::new() };
         peer.write(&first);
         Some(peer)
@@ -122,9 +126,9 @@ impl Peer {
 
 /// One valid frame.
 fn frame(input: &mut Input<'_>) -> BytesMut {
-    let (kind, stream, bits) = (input.byte(), u32::from(input.byte() % 10), u16::from(input.byte()) << 2);
+    let (kind, stream, bits) = (input.byte(), u32::from(input.byte() % 24), u16::from(input.byte()) << 2);
     let n = input.pick(&[0, 1, 2, 3, 64, 0x7FFF_FFFF]);
-    let stream = if stream == 9 { 0x7FFF_FFFF } else { stream };
+    let stream = if stream == 23 { 0x7FFF_FFFF } else { stream };
     let metadata = metadata(input);
     let len = usize::from(input.byte());
     let data = vec![b'd'; if len > 200 { len * len } else { len }];
@@ -158,7 +162,7 @@ fn metadata(input: &mut Input<'_>) -> Option<Vec<u8>> {
         2 | 3 => entry("test.Echo.call").message_mime(mime::JSON).finish().to_vec(),
         4 => entry("test.Echo.call").finish().to_vec(),
         5 => entry("test.Echo.call?sticky=1&e=id:x").finish().to_vec(),
-        6 => entry("test.Echo.call").entry(deadline, &[0, 0, 1, input.byte()]).finish().to_vec(),
+        6 => entry("test.Echo.call").entry(deadline, &[0, 0, 0, input.byte()]).finish().to_vec(),
         7 => entry("nobody.serves").message_mime(mime::JSON).finish().to_vec(),
         8 => entry("com.alibaba.rsocket.health.RSocketHealthCheck.check").message_mime(mime::HESSIAN).finish().to_vec(),
         9 => entry("towline.control.Health.check").message_mime(mime::JSON).finish().to_vec(),
@@ -176,9 +180,24 @@ fn metadata(input: &mut Input<'_>) -> Option<Vec<u8>> {
             let padding = vec![0; usize::from(input.byte()) * 16];
             entry("test.Echo.call").entry(mime::TRACING, &padding).finish().to_vec()
         }
+        14 => event(input).into_bytes(),
         _ => {
             let len = usize::from(input.byte());
             input.bytes(len).to_vec()
         }
     })
+}
+
+/// What an app, by its name a peer of these scripts, says of itself.
+fn event(input: &mut Input<'_>) -> String {
+    let uuid = format!("{:-<32}", format!("peer-{}", input.byte() % 3));
+    let (kind, data) = match input.byte() % 5 {
+        0 => ("AppStatusEvent", r#""status":1"#),
+        1 => ("AppStatusEvent", r#""status":2"#),
+        2 => ("ServicesExposedEvent", r#""services":[{"service":"test.More"},{"service":"test.Echo"}]"#),
+        3 => ("ServicesHiddenEvent", r#""services":[{"service":"test.Echo"}]"#),
+        _ => ("PortsUpdateEvent", r#""webPort":1"#),
+    };
+    let data = format!(r#"{{"id":"{uuid}","appId":"{uuid}",{data}}}"#);
+    format!(r#"{{"source":"app://{uuid}/","type":"com.alibaba.rsocket.events.{kind}","data":{data}}}"#)
 }

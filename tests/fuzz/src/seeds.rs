@@ -214,6 +214,11 @@ fn scripts() -> Vec<Vec<u8>> {
         vec![0x40, 5, 1, 0, 3, 2, 5, turn, 0x40, 7, 1, 0x08, 0, 0, 9, 0x40, 11, 1, 0, 0, 0, 0, answer],
         vec![0x40, 0, 1, 0x20, 0, 11, 20, 0, turn, 0x40, 7, 1, 0x08, 0, 12, 20, 5, answer, 0x40 | turn],
         vec![third | 5, 4, 3, 0, 4, 10, 50, 9, 15, 0, 2, third | turn, 7, 0x40 | 15, answer],
+        // Events of the first peer; a peer that says another SETUP; more requests than may be open.
+        vec![0, 15, 0, 0, 0, 14, 0, 2, 0, 0, 15, 0, 0, 0, 14, 0, 1, 0, turn, third, 0, 1, 0, 0, 2, 5, third | turn],
+        vec![0x40 | 31, 17, 8, 0x40 | turn, 0x40 | 31, 8, 0x10, 0x40 | turn, 0x40 | 31, 60, 1, 0x40 | turn],
+        [1, 3, 5, 7, 9, 11].iter().flat_map(|id| [0x40, 3, *id, 0, 3, 2, 5]).chain([0x40 | turn, turn]).collect(),
+        vec![0x40, 0, 1, 0, 0, 6, 0, 5, 0x40, 0, 3, 0, 0, 6, 200, 5, 0x40, 0, 5, 0, 0, 7, 5, answer, 0x40 | turn],
         [&[3, 9][..], b"\0\0\x06\0\0\0\0", &[4, 6, 0, 0, 0, 1, 0xFF, 0xFF, 2, 0, 0, 1, 0, 0, 3, 5, 4, 0xFF]].concat(),
     ]
 }
