@@ -27,7 +27,7 @@ pub(crate) struct Route<'a> {
     pub has_mime: bool,
     /// It claims to say who calls.
     pub has_caller: bool,
-    /// Bytes before the first malformed entry.
+    /// Bytes before the first malformed entry, or before the first one that is not read.
     pub well_formed: usize,
 }
 
@@ -51,15 +51,21 @@ impl<'a> Route<'a> {
     fn read_entries(&mut self, metadata: &'a [u8]) {
         let mut binary = None;
         self.well_formed = metadata.len();
+        let mut end = 0;
         for (nth, entry) in Composite::new(metadata).enumerate() {
             let entry = match entry {
                 Ok(entry) if nth < MAX_ENTRIES => entry,
-                Ok(_) => break,
+                // What follows may be malformed or not: entries are added before it.
+                Ok(_) => {
+                    self.well_formed = end;
+                    break;
+                }
                 Err(Malformed { at }) => {
                     self.well_formed = at;
                     break;
                 }
             };
+            end = entry.content.as_ptr() as usize - metadata.as_ptr() as usize + entry.content.len();
             match entry.mime {
                 mime::ROUTING if self.key.is_none() => self.read_tags(entry.content),
                 mime::BINARY_ROUTING => binary = binary.or(Some(entry.content)),
@@ -135,5 +141,13 @@ mod tests {
         assert_eq!((key.service, key.version, key.hash_key), ("a.B", "2", Some("k")));
         assert_eq!(route.labels, [("z", "a")]);
         assert!(Route::read(b"\x07a.B.m:2", Form::Other).key.is_none());
+    }
+
+    #[test]
+    fn of_very_many_entries_the_first_64_are_read_and_others_come_behind_them() {
+        let entry = CompositeBuilder::new().entry(mime::TRACING, b"x").finish();
+        let metadata = [&entry[..]; 70].concat();
+        assert_eq!(Route::read(&metadata, Form::Composite).well_formed, 64 * entry.len());
+        assert_eq!(Route::read(&metadata[..10 * entry.len()], Form::Composite).well_formed, 10 * entry.len());
     }
 }
