@@ -5,7 +5,7 @@
 //!  peer     one connection, frame by frame        carrier   TCP, TLS, Unix socket or WebSocket under it
 //!  serve    calls, and responders that run alone     wire      frames and metadata, in few words
 //! ```
-//! Nothing here sleeps. What must come is awaited for ten seconds; what must not come is disproved by a fence: an answer
+//! Nothing here sleeps. What must come is awaited for half a minute; what must not come is disproved by a fence: an answer
 //! that the broker can only have queued behind it.
 #![allow(dead_code, unused_imports, unused_macros, reason = "each test binary uses its part")]
 
@@ -26,6 +26,6 @@ pub(crate) use wire::*;
 use std::time::Duration;
 
 /// For what must happen soon, on a busy machine too.
-pub(crate) const SOON: Duration = Duration::from_secs(10);
+pub(crate) const SOON: Duration = Duration::from_secs(30);
 /// The most a REQUEST_N may ask for.
 pub(crate) const MAX_N: u32 = 0x7FFF_FFFF;
