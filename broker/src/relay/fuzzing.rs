@@ -105,7 +105,7 @@ pub fn gathering(bytes: &[u8]) {
                 let mut held = gathering.take(stream).expect("it was complete");
                 let mut expected = held.metadata.clone();
                 let route = Route::read(&expected, Form::Composite);
-                let (nth, at) = held.locate(route.well_formed);
+                let (nth, at) = held.locate(route.well_formed).expect("within the metadata that was gathered");
                 let (well_formed, deadline) = (route.well_formed, route.deadline);
                 let whole = |frames: &[bytes::BytesMut]| {
                     let views = frames.iter().map(|wire| FrameRef::parse(&wire[LENGTH..]).expect("a valid frame"));

@@ -101,18 +101,18 @@ impl Gathering {
 }
 
 impl Held {
-    /// The frame in whose metadata this offset is, and where there; the end belongs to the last frame that has any.
-    pub(crate) fn locate(&self, at: usize) -> (usize, usize) {
+    /// The frame in whose metadata this offset (above 0) is, and where there; the end belongs to the last frame that has any.
+    pub(crate) fn locate(&self, at: usize) -> Option<(usize, usize)> {
         let mut left = at;
         for (nth, frame) in self.frames.iter().enumerate() {
             let view = FrameRef::parse(&frame[LENGTH..]).expect("frames are checked when they are read");
             let len = view.metadata().map_or(0, <[u8]>::len);
             if left <= len {
-                return (nth, left);
+                return Some((nth, left));
             }
             left -= len;
         }
-        (0, at)
+        None
     }
 
     /// Writes the milliseconds left over those at `at` in the metadata, wherever fragments cut them.

@@ -43,13 +43,16 @@ struct Request<'r, 'p> {
     packet: &'r mut Packet<'p>,
     /// The metadata, if it does not stand in the packet alone.
     gathered: Option<&'r [u8]>,
-    /// Where in the packet's own metadata entries are added; `None` if that is in a later frame.
-    at: Option<usize>,
 }
 
 impl Request<'_, '_> {
     fn route(&self, form: Form) -> Route<'_> {
         Route::read(self.metadata().unwrap_or_default(), form)
+    }
+
+    /// Bytes of metadata in the packet itself.
+    fn own(&self) -> usize {
+        self.packet.view().metadata().map_or(0, <[u8]>::len)
     }
 
     fn metadata(&self) -> Option<&[u8]> {
@@ -64,6 +67,8 @@ struct Found<'t> {
     is_plain: bool,
     /// The request names the type of its data.
     has_mime: bool,
+    /// Where in its metadata entries can be added so that they are read.
+    well_formed: usize,
 }
 
 impl Dispatch {
@@ -100,8 +105,7 @@ impl Dispatch {
         packet: &mut Packet<'_>,
         touched: &mut Touched,
     ) -> Option<Arc<Link>> {
-        let at = Some(self.well_formed(packet.view().metadata()));
-        self.enter(step, Request { stream, packet, gathered: None, at }, touched)
+        self.enter(step, Request { stream, packet, gathered: None }, touched)
     }
 
     /// A request that was held until its metadata was complete; its first frame is taken out of `held`.
@@ -113,17 +117,17 @@ impl Dispatch {
             held.set_deadline(at, left);
             held.metadata[at..at + 4].copy_from_slice(&left.to_be_bytes());
         }
-        let (nth, at) = held.locate(self.well_formed(Some(&held.metadata)));
         let mut first = Packet::Large(held.frames.remove(0));
-        let at_first = (nth == 0).then_some(at);
-        let request = Request { stream, packet: &mut first, gathered: Some(&held.metadata), at: at_first };
+        let request = Request { stream, packet: &mut first, gathered: Some(&held.metadata) };
+        let own = request.own();
         let Some(to) = self.enter(step, request, touched) else { return false };
-        if let Some(nth) = nth.checked_sub(1) {
-            let has_mime = Route::read(&held.metadata, form).has_mime;
-            if let Ok(Some(framing)) = self.framing(&to, has_mime, held.metadata.len()) {
-                let packet = Packet::Large(std::mem::take(&mut held.frames[nth]));
-                held.frames[nth] = framing.apply(packet.view(), false, Some(at));
-            }
+        let Route { has_mime, well_formed, .. } = Route::read(&held.metadata, form);
+        if well_formed > own
+            && let Ok(Some(framing)) = self.framing(&to, has_mime, held.metadata.len())
+            && let Some((nth, at)) = held.locate(well_formed - own)
+        {
+            let packet = Packet::Large(std::mem::take(&mut held.frames[nth]));
+            held.frames[nth] = framing.apply(packet.view(), false, Some(at));
         }
         true
     }
@@ -163,8 +167,7 @@ impl Dispatch {
         let relay = self.relay.clone();
         let busy = relay.link(by).map_or(0, |link| link.retry_after());
         let table = relay.registry.routes().load();
-        let at = Some(self.well_formed(packet.view().metadata()));
-        let request = Request { stream, packet, gathered: None, at };
+        let request = Request { stream, packet, gathered: None };
         match self.find(&table, request.metadata()) {
             Ok(found) => drop(self.place(request, opening, &found, vec![by], Some((why, busy)), touched)),
             Err(failure) => self.give_up(stream, opening, failure, touched),
@@ -244,7 +247,7 @@ impl Dispatch {
         let endpoints =
             table.find(&key).or_else(|| table.find(&key.undivided())).ok_or_else(|| Failure::not_found(table, &key))?;
         let is_plain = key.is_plain() && route.labels.is_empty();
-        Ok(Found { endpoints, is_plain, has_mime: route.has_mime })
+        Ok(Found { endpoints, is_plain, has_mime: route.has_mime, well_formed: route.well_formed })
     }
 
     /// Opens the stream on both links: the requester's first, so that it can be answered at any moment.
@@ -302,8 +305,8 @@ impl Dispatch {
                     return None;
                 }
             };
-            let mut reframed =
-                framing.map(|framing| Packet::Large(framing.apply(request.packet.view(), true, request.at)));
+            let at = (found.well_formed <= request.own()).then_some(found.well_formed);
+            let mut reframed = framing.map(|framing| Packet::Large(framing.apply(request.packet.view(), true, at)));
             let from = (self.link.clone(), stream);
             let packet = reframed.as_mut().unwrap_or(&mut *request.packet);
             match link.with_lease(touched, |state| state.open(from, opening, packet)) {
@@ -365,15 +368,6 @@ impl Dispatch {
             framing.after.extend_from_slice(&from.data_entry);
         }
         Ok((framing != Framing::default()).then_some(framing))
-    }
-
-    /// Where entries may be added to metadata so that they can be read.
-    fn well_formed(&self, metadata: Option<&[u8]>) -> usize {
-        let metadata = metadata.unwrap_or_default();
-        match self.link.dialect.form {
-            Form::Composite => Route::read(metadata, Form::Composite).well_formed,
-            _ => metadata.len(),
-        }
     }
 
     /// Whether a request of this link may have to grow.

@@ -37,7 +37,10 @@ impl<'a> Route<'a> {
         let mut route = Self::default();
         match form {
             Form::Composite => route.read_entries(metadata),
-            Form::Routing => route.read_tags(metadata),
+            Form::Routing => {
+                route.read_tags(metadata);
+                route.well_formed = metadata.len();
+            }
             Form::Other => {}
         }
         route
