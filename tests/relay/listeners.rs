@@ -104,6 +104,17 @@ async fn a_tls_client_of_a_broker_without_certificate_is_closed_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_only_looks_whether_somebody_listens_is_not_refused() {
+    let broker = Broker::start().await;
+    let mut socket = TcpStream::connect(&broker.address).await.expect("the broker accepts connections");
+    socket.shutdown().await.expect("the connection is open");
+    // The broker has seen the end once it closes its own side.
+    assert_eq!(socket.read(&mut [0; 8]).await.expect("the end of the connection"), 0);
+    answer(&broker.address, CLIENT_HELLO).await;
+    assert_eq!(broker.meter("towline_setups_refused_total"), 1.0, "only who spoke");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn plain_http_is_told_what_this_port_speaks() {
     let broker = Broker::start().await;
     for request in

@@ -85,7 +85,10 @@ async fn welcome(relay: Arc<Relay>, socket: Box<dyn Transport>, is_secure: bool,
     match by(deadline, relay.layers.open(socket, first, is_secure)).await {
         Ok(Ok((transport, buffer))) => serve(relay, transport, LinkKind::App, buffer, begun).await,
         Ok(Err(error)) => {
-            relay.meters.setups_refused.of(SetupRefusal::Opening).increment(1);
+            // Who only looked whether somebody listens was not refused.
+            if error.kind() != ErrorKind::UnexpectedEof {
+                relay.meters.setups_refused.of(SetupRefusal::Opening).increment(1);
+            }
             tracing::debug!(peer, %error, "a connection did not get to RSocket");
         }
         Err(_) => {
