@@ -86,6 +86,35 @@ async fn five_thousand_silent_connections_end_while_others_are_served() {
     assert!(each <= KIB_EACH, "{each} KiB each, the bound is {KIB_EACH}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn setups_that_never_end_hold_a_bounded_sum() {
+    const COUNT: usize = 5000;
+    // A SETUP of 64,000 bytes, begun.
+    static BEGUN: [u8; 63_000] = {
+        let mut bytes = [0; 63_000];
+        (bytes[1], bytes[2], bytes[7]) = (0xFA, 0x00, 0x04);
+        bytes
+    };
+    let _turn = TURN.lock().await;
+    if !may_open(COUNT + 100) {
+        return;
+    }
+    let broker = Process::start(&[]);
+    let before = broker.descriptors();
+    let mut client = Peer::join(&broker.address, &Setup::anonymous()).await;
+    echo(Peer::join(&broker.address, &Setup::anonymous().service("test.Echo")).await);
+    calls(&mut client, 0, 10).await;
+    let base = broker.peak();
+    let mut crowd: JoinSet<()> = (0..COUNT).map(|_| silent(broker.address.clone(), &BEGUN)).collect();
+    while crowd.join_next().await.is_some() {}
+    calls(&mut client, 10, 50).await;
+    let grown = broker.peak() - base;
+    println!("{} MiB for {COUNT} SETUPs that never ended", grown >> 20);
+    broker.until_descriptors(before + 2, LONG).await;
+    // 1,024 of them are read at one time; the others cost what a silent connection costs.
+    assert!(grown <= (1024 * 64 + COUNT * 24) * 1024, "{grown} bytes");
+}
+
 /// Connects and registers a service of its own, waiting for nothing.
 async fn register(address: String, nth: usize) -> (usize, Peer) {
     let mut peer = Peer::connect(&address).await;

@@ -29,6 +29,7 @@ use rsocket::{ErrorCode, Frame};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use towline_service_api::ServiceKey;
 
 /// Limits of what is read, from configuration.
@@ -64,6 +65,8 @@ pub(crate) struct Relay {
     pub layers: Layers,
     pub room: Room,
     pub meters: Arc<Meters>,
+    /// Turns to read a large SETUP.
+    large_setups: Semaphore,
     links: Mutex<HashMap<u64, Arc<Link>>>,
     watched: Mutex<HashMap<u64, routine::Watched>>,
     next_link: AtomicU64,
@@ -86,6 +89,7 @@ impl Relay {
             layers,
             room,
             meters,
+            large_setups: Semaphore::new(accept::LARGE_SETUPS),
             links: Mutex::default(),
             watched: Mutex::default(),
             next_link: AtomicU64::new(1),

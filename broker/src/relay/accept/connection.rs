@@ -27,6 +27,11 @@ const LOG_EVERY: Duration = Duration::from_secs(10);
 /// Time the oldest of too many connections of an app has to finish its streams.
 const RETIRE: Duration = Duration::from_secs(30);
 
+/// A SETUP above this is read only while few others are, so that those who never end theirs hold no more than a bounded sum.
+const LARGE_SETUP: usize = 4 * 1024;
+/// Large SETUPs read at one time.
+pub(crate) const LARGE_SETUPS: usize = 1024;
+
 /// What comes after the time is up is still taken, for so long.
 const LAST_LOOK: Duration = Duration::from_millis(100);
 
@@ -182,6 +187,7 @@ async fn read_setup(
     buffer: &mut ReadBuffer,
 ) -> Result<Accepted, Option<Refused>> {
     let invalid = |text: &str| Some(Refused::new(SetupRefusal::Invalid, ErrorCode::INVALID_SETUP, text));
+    let mut turn = None;
     loop {
         let complete = buffer.complete(relay.limits.setup_max).map_err(|_| {
             let text = "the first frame is longer than a SETUP may be";
@@ -205,6 +211,10 @@ async fn read_setup(
                 }
                 kind => Err(invalid(&format!("the first frame is SETUP, not {kind:?}"))),
             };
+        }
+        buffer.shrink();
+        if turn.is_none() && buffer.announced().is_some_and(|len| len > LARGE_SETUP) {
+            turn = Some(relay.large_setups.acquire().await.expect("nobody closes the semaphore"));
         }
         readable(transport).await.map_err(|_| None)?;
         let read = transport.try_read(buffer.space());

@@ -12,7 +12,7 @@ mod listen;
 mod room;
 mod setup;
 
-pub(crate) use connection::{accept, attach};
+pub(crate) use connection::{LARGE_SETUPS, accept, attach};
 pub(crate) use layers::Layers;
 pub(crate) use listen::Listener;
 pub(crate) use room::Room;
