@@ -1,0 +1,23 @@
+//! Strangers: stock RSocket clients of other people, unmodified, with each other and with `#[service]` apps.
+//!
+//! ```text
+//!  probe     the service every stranger serves and calls, and the Rust app that does so
+//!  script    what a caller of it checks, by name: the same in every language
+//!  program   a stranger's program: `serve <url>` and `call <url>`
+//!  matrix    every stranger as responder, under every other as requester
+//! ```
+//! A stranger whose runtime or packages are missing is skipped with a line that says what is missing;
+//! `tests/strangers/install` brings them all.
+
+#![allow(dead_code, reason = "what the strangers use, while there are none")]
+
+mod harness;
+
+#[path = "strangers/matrix.rs"]
+mod matrix;
+#[path = "strangers/probe.rs"]
+mod probe;
+#[path = "strangers/program.rs"]
+mod program;
+#[path = "strangers/script.rs"]
+mod script;

@@ -1,0 +1,73 @@
+//! Every stranger as responder, under every other and a Rust app as requester: one broker for each responder.
+
+use super::harness::Broker;
+use super::probe;
+use super::program::{Missing, Stranger};
+use super::script::{self, CHECKS};
+
+/// Every stranger there could be, each with what it is called.
+fn all() -> Vec<(&'static str, Result<Stranger, Missing>)> {
+    Vec::new()
+}
+
+/// Those that are on this machine; the others are told of.
+fn present() -> Vec<Stranger> {
+    let told = |(name, stranger): (&str, Result<_, _>)| {
+        stranger.inspect_err(|missing| println!("skipped: {name}: {missing}")).ok()
+    };
+    all().into_iter().filter_map(told).collect()
+}
+
+fn url(broker: &Broker, scheme: &str) -> String {
+    format!("{scheme}://{}", broker.address)
+}
+
+/// Runs every caller against what serves `test.Probe` there.
+async fn called_by_all(broker: &Broker, responder: &str, exempt: &[(&str, &str)]) {
+    let mut failures = Vec::new();
+    let is_exempt = |check: &str| exempt.iter().any(|(name, _)| *name == check);
+    for (check, result) in script::run(&url(broker, "tcp")).await {
+        match result {
+            Err(why) if !is_exempt(check) => failures.push(format!("towline: {check}: {why}")),
+            _ => {}
+        }
+    }
+    for stranger in present() {
+        let printed = stranger.call(&url(broker, stranger.scheme)).await;
+        for check in CHECKS {
+            let ok = format!("ok {check}");
+            let lacks = format!("lacks {check}: ");
+            let line = printed.iter().find(|line| {
+                **line == ok || line.starts_with(&lacks) || line.starts_with(&format!("failed {check}: "))
+            });
+            let is_well = match line {
+                Some(line) if line.starts_with("lacks") => stranger.lacks.contains(&check),
+                Some(line) => (*line == ok && !stranger.lacks.contains(&check)) || is_exempt(check),
+                None => false,
+            };
+            if !is_well {
+                let line = line.map_or("nothing printed", String::as_str);
+                failures.push(format!("{} over {}: {check}: {line}", stranger.client, stranger.scheme));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "callers of {responder}:\n{}", failures.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everybody_calls_a_rust_service() {
+    let broker = Broker::start().await;
+    let app = probe::serve(&url(&broker, "tcp")).await;
+    called_by_all(&broker, "a Rust app", &[]).await;
+    app.close().await;
+}
+
+/// A stranger as the responder.
+async fn everybody_calls(client: &str, scheme: &str) {
+    let found = present().into_iter().find(|stranger| stranger.client == client && stranger.scheme == scheme);
+    let Some(stranger) = found else { return };
+    let broker = Broker::start().await;
+    let serving = stranger.serve(&url(&broker, scheme)).await;
+    called_by_all(&broker, &format!("{client} over {scheme}"), stranger.as_responder).await;
+    serving.kill().await;
+}
