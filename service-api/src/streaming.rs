@@ -32,6 +32,10 @@ impl<T> Stream for Streaming<T> {
         }
         polled
     }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.items.as_ref().map_or((0, Some(0)), |items| items.size_hint())
+    }
 }
 
 impl<T> fmt::Debug for Streaming<T> {

@@ -194,6 +194,7 @@ impl Dispatch {
             return;
         }
         let Some(inlet) = entry.inlet().cloned() else { return };
+        let producer = entry.job().filter(|_| is_complete && from == Role::Requester).cloned();
         // N without C answers a request-response: C is assumed ("Handling the Unexpected", 5).
         let is_complete = is_complete || is_single;
         let removed = if is_complete { state.signal(stream, from, Signal::Complete) } else { None };
@@ -204,6 +205,10 @@ impl Dispatch {
                 Role::Responder => self.shared.cancel(stream, &inlet),
                 Role::Requester => self.shared.cancel_items(stream, &inlet),
             }
+        }
+        // Items made of these end with them, and an end needs no credit.
+        if let Some(producer) = producer {
+            producer.wake();
         }
     }
 

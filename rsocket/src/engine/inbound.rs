@@ -44,6 +44,10 @@ impl Stream for Inbound {
         self.is_done = !matches!(item, Some(Ok(_)));
         Poll::Ready(item.map(|item| item.map_err(CallFailure::into_stream_error)))
     }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        if self.is_done { (0, Some(0)) } else { self.inlet.size_hint() }
+    }
 }
 
 impl Drop for Inbound {

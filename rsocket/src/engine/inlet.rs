@@ -104,6 +104,14 @@ impl Inlet {
         drop(replaced);
         Taken { item, grant }
     }
+
+    /// How many items are still to be taken: known once the end is here.
+    pub(super) fn size_hint(&self) -> (usize, Option<usize>) {
+        let state = self.state.lock();
+        let here = state.unread() as usize;
+        let error = usize::from(matches!(state.end, Some(Err(_))));
+        (here, state.is_ended.then_some(here + error))
+    }
 }
 
 impl InletState {

@@ -62,8 +62,13 @@ impl Job {
     pub(super) fn grant(&self, n: u32) {
         let mut state = self.state.lock();
         state.credit.grant(n.into());
-        let waker = state.waker.take();
         drop(state);
+        self.wake();
+    }
+
+    /// Makes the task look again: it may have nothing left to send but its end.
+    pub(super) fn wake(&self) {
+        let waker = self.state.lock().waker.take();
         waker.into_iter().for_each(Waker::wake);
     }
 
@@ -73,8 +78,7 @@ impl Job {
         if state.stop != Some(Stop::Now) {
             state.stop = Some(stop);
         }
-        let waker = state.waker.take();
         drop(state);
-        waker.into_iter().for_each(Waker::wake);
+        self.wake();
     }
 }

@@ -34,6 +34,21 @@ async fn a_finished_stream_completes_without_more_credit() {
 }
 
 #[tokio::test]
+async fn a_channel_whose_items_have_ended_completes_without_more_credit() {
+    let (mut peer, server, _) = scripted_client().await;
+    peer.send(request(FrameType::RequestChannel, 1, 3, "echo")).await;
+    assert_eq!(items(&peer.settled().await), 1, "the first");
+    for n in 0..2 {
+        peer.send(item(1, NEXT, &n.to_string())).await;
+    }
+    assert_eq!(items(&peer.settled().await), 2, "the credit is used");
+    peer.send(item(1, flags::COMPLETE, "")).await;
+    let frames = peer.settled().await;
+    assert!(matches!(&frames[..], [end] if end.view().flags() == flags::COMPLETE), "{frames:?}");
+    assert_eq!(server.open_streams(), 0);
+}
+
+#[tokio::test]
 async fn credit_follows_the_consumer() {
     let (mut peer, client) = scripted_server().await;
     let mut answers = client.request_stream(text("x"), Window { initial: 4, low_water: 2 });
