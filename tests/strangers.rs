@@ -4,6 +4,7 @@
 //!  probe     the service every stranger serves and calls, and the Rust app that does so
 //!  script    what a caller of it checks, by name: the same in every language
 //!  program   a stranger's program: `serve <url>` and `call <url>`
+//!  conformant what a requester may see of a responder, frame by frame
 //!  matrix    every stranger as responder, under every other as requester
 //! ```
 //! A stranger whose runtime or packages are missing is skipped with a line that says what is missing;
@@ -13,6 +14,8 @@
 
 mod harness;
 
+#[path = "strangers/conformant.rs"]
+mod conformant;
 #[path = "strangers/matrix.rs"]
 mod matrix;
 #[path = "strangers/probe.rs"]

@@ -1,5 +1,6 @@
 //! Every stranger as responder, under every other and a Rust app as requester: one broker for each responder.
 
+use super::conformant::expect_conformant;
 use super::harness::Broker;
 use super::probe;
 use super::program::{Missing, Stranger};
@@ -24,6 +25,7 @@ fn url(broker: &Broker, scheme: &str) -> String {
 
 /// Runs every caller against what serves `test.Probe` there.
 async fn called_by_all(broker: &Broker, responder: &str, exempt: &[(&str, &str)]) {
+    expect_conformant(broker, exempt).await;
     let mut failures = Vec::new();
     let is_exempt = |check: &str| exempt.iter().any(|(name, _)| *name == check);
     for (check, result) in script::run(&url(broker, "tcp")).await {
