@@ -10,8 +10,6 @@
 //! A stranger whose runtime or packages are missing is skipped with a line that says what is missing;
 //! `tests/strangers/install` brings them all.
 
-#![allow(dead_code, reason = "what the strangers use, while there are none")]
-
 mod harness;
 
 #[path = "strangers/conformant.rs"]
@@ -22,5 +20,7 @@ mod matrix;
 mod probe;
 #[path = "strangers/program.rs"]
 mod program;
+#[path = "strangers/python.rs"]
+mod python;
 #[path = "strangers/script.rs"]
 mod script;

@@ -4,11 +4,12 @@ use super::conformant::expect_conformant;
 use super::harness::Broker;
 use super::probe;
 use super::program::{Missing, Stranger};
+use super::python;
 use super::script::{self, CHECKS};
 
 /// Every stranger there could be, each with what it is called.
 fn all() -> Vec<(&'static str, Result<Stranger, Missing>)> {
-    Vec::new()
+    [python::all()].concat()
 }
 
 /// Those that are on this machine; the others are told of.
@@ -65,7 +66,7 @@ async fn everybody_calls_a_rust_service() {
 }
 
 /// A stranger as the responder.
-async fn everybody_calls(client: &str, scheme: &str) {
+pub(crate) async fn everybody_calls(client: &str, scheme: &str) {
     let found = present().into_iter().find(|stranger| stranger.client == client && stranger.scheme == scheme);
     let Some(stranger) = found else { return };
     let broker = Broker::start().await;
