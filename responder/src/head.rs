@@ -5,6 +5,9 @@ use towline_rsocket::metadata::routing::Tags;
 use towline_rsocket::metadata::{Composite, Mime, mime};
 use towline_service_api::{Accept, Encoding, RpcError};
 
+pub(crate) const NO_ROUTING: &str =
+    "RST-600404: No Routing metadata; send a routing entry (0x7E) with one tag service.method";
+
 /// What the metadata of a request says, borrowed from it; the first entry of each type counts.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Head<'a> {
@@ -34,7 +37,7 @@ impl<'a> Head<'a> {
     /// The routing text. Errors: RST-600404, there is none.
     pub(crate) fn route(self) -> Result<&'a str, RpcError> {
         let first = self.routing.and_then(|routing| Tags::new(routing).next());
-        first.ok_or_else(|| RpcError::invalid("RST-600404: No Routing metadata"))
+        first.ok_or_else(|| RpcError::invalid(NO_ROUTING))
     }
 
     /// The encoding of the request, and those its answer may be in. Errors: RST-700501, the request's is not known here.

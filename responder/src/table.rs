@@ -42,6 +42,10 @@ impl Table {
         if let Some(entries) = self.services.get(route.service) {
             let keys: Vec<_> = entries.iter().map(|entry| entry.key.to_string()).collect();
             text.push_str(&format!(": served here: {}", keys.join(", ")));
+        } else if let whole = format!("{}.{}", route.service, route.method)
+            && self.services.contains_key(whole.as_str())
+        {
+            text.push_str(&format!("; that is a service: name one of its methods, {whole}.<method>"));
         }
         RpcError::invalid(text)
     }

@@ -11,15 +11,21 @@ use towline_responder::rsocket::metadata::{Composite, CompositeBuilder, Mime, mi
 use towline_responder::rsocket::{CallFailure, ErrorCode, Payload, Window};
 use towline_responder::{Encoding, RpcError};
 
+const METHODS: &str = "find, touch, watch, import, chat, hang, left, nothing, shout";
+
 #[tokio::test]
 async fn what_cannot_be_served_is_refused_by_code_and_text() {
     let (_app, end, _told) = serving().await;
     let no = "RST-201404: No service handler found:";
     for (metadata, data, text) in [
-        (CompositeBuilder::new(), "", "RST-600404: No Routing metadata".to_owned()),
+        (
+            CompositeBuilder::new(),
+            "",
+            "RST-600404: No Routing metadata; send a routing entry (0x7E) with one tag service.method".to_owned(),
+        ),
         (json("test.Nobody.find:1"), "[7]", format!("{no} test.Nobody.find")),
         (json("test.Users.find:2"), "[7]", format!("{no} test.Users.find: served here: test.Users:1")),
-        (json("test.Users.nope:1"), "[7]", format!("{no} test.Users.nope")),
+        (json("test.Users.nope:1"), "[7]", format!("{no} test.Users.nope; its methods are {METHODS}")),
         (
             json("test.Users.watch"),
             "[7]",

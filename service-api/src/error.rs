@@ -2,8 +2,9 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::contract::Method;
+use crate::contract::{Contract, Method};
 use crate::dispatch::Interaction;
+use crate::encoding::Encoding;
 use crate::key::ServiceKey;
 
 /// Whether the handler can have seen a request that failed.
@@ -102,9 +103,15 @@ impl RpcError {
         Self { code: Self::CONNECTION_CLOSED, message: text.into(), delivery, retry_after: None }
     }
 
-    /// `RST-201404`: the service has no such method.
-    pub fn no_method(key: &ServiceKey, method: &str) -> Self {
-        Self::invalid(format!("RST-201404: No service handler found: {}.{method}", key.service))
+    /// `RST-201404`: the service has no such method; names those it has.
+    pub fn no_method(contract: &Contract, method: &str) -> Self {
+        let service = &contract.key.service;
+        let mut names: Vec<_> = contract.methods.iter().take(NAMED).map(|method| method.name).collect();
+        if contract.methods.len() > NAMED {
+            names.push("..");
+        }
+        let names = names.join(", ");
+        Self::invalid(format!("RST-201404: No service handler found: {service}.{method}; its methods are {names}"))
     }
 
     /// `RST-201404`: the method exists, but not for this interaction; names the right one.
@@ -113,9 +120,23 @@ impl RpcError {
         Self::invalid(format!("RST-201404: No service handler found: {service}.{name} for {got}: call it by {right}"))
     }
 
-    /// `RST-700501`: the arguments are not readable.
-    pub fn bad_arguments(key: &ServiceKey, method: &str, why: impl std::fmt::Display) -> Self {
-        Self::invalid(format!("RST-700501: {}.{method}: {why}", key.service))
+    /// `RST-700501`: the arguments are not readable as this encoding; says what the method takes.
+    pub fn bad_arguments(key: &ServiceKey, method: &Method, encoding: Encoding, why: impl std::fmt::Display) -> Self {
+        let takes: Vec<_> = method.arguments.iter().map(ToString::to_string).collect();
+        let names: Vec<_> = method.arguments.iter().map(|argument| argument.name).collect();
+        let send = match &names[..] {
+            [] => ": send no data".to_owned(),
+            _ if encoding.is_raw() => String::new(),
+            names => format!(": send [{}], or a map with these names", names.join(", ")),
+        };
+        let (service, name, takes) = (&key.service, method.name, takes.join(", "));
+        Self::invalid(format!("RST-700501: {service}.{name}: {why}; it takes ({takes}){send}"))
+    }
+
+    /// `RST-700501`: an inbound item is not readable.
+    pub fn bad_item(key: &ServiceKey, method: &Method, item: usize, why: impl std::fmt::Display) -> Self {
+        let (service, name, items) = (&key.service, method.name, method.inbound.unwrap_or("nothing"));
+        Self::invalid(format!("RST-700501: {service}.{name}: item {item}: {why}; its items are {items}"))
     }
 
     /// Whether no handler can have run, so that sending the request again is safe.
@@ -147,6 +168,9 @@ impl<E> From<RpcError> for CallError<E> {
         Self::Rpc(error)
     }
 }
+
+/// Methods that an error text names.
+const NAMED: usize = 20;
 
 const RETRY_AFTER: &str = " retry-after-ms=";
 

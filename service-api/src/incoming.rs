@@ -47,9 +47,7 @@ impl Incoming {
         let (contract, method, encoding) = (self.contract, self.method, self.request.encoding);
         let items = self.request.items.take().unwrap_or_else(|| stream::empty().boxed());
         Streaming::new(items.enumerate().map(move |(n, item)| {
-            encoding
-                .decode_result(&item?)
-                .map_err(|why| RpcError::bad_arguments(&contract.key, method.name, format_args!("item {n}: {why}")))
+            encoding.decode_result(&item?).map_err(|why| RpcError::bad_item(&contract.key, method, n, why))
         }))
     }
 

@@ -29,7 +29,26 @@ async fn cbor(method: &str, arguments: &[u8]) -> Result<Vec<u8>, RpcError> {
 fn refused<T: std::fmt::Debug>(result: Result<T, RpcError>) -> String {
     let error = result.expect_err("a refusal");
     assert_eq!(error.code, RpcError::INVALID);
-    error.message.strip_prefix("RST-700501: com.acme.UserService.").expect(&error.message).to_owned()
+    let why = error.message.strip_prefix("RST-700501: com.acme.UserService.").expect(&error.message);
+    // Behind the reason stands what to send, always in the same words.
+    let (why, takes) = why.rsplit_once("; it takes (").expect(&error.message);
+    let sends = takes.ends_with("): send no data") || takes.ends_with("], or a map with these names");
+    assert!(sends, "{error}");
+    why.to_owned()
+}
+
+#[tokio::test]
+async fn a_refusal_says_what_the_method_takes() {
+    let text = async |method, arguments| json(method, arguments).await.expect_err("a refusal").message;
+    assert_eq!(
+        text("rename", "[1]").await,
+        "RST-700501: com.acme.UserService.rename: argument `newName: String`: it is missing; it takes (userId: u32, \
+         newName: String, reason: Option<String>): send [userId, newName, reason], or a map with these names"
+    );
+    assert_eq!(
+        text("ping", "[1]").await,
+        "RST-700501: com.acme.UserService.ping: element 0 is too many: 0 arguments at most; it takes (): send no data"
+    );
 }
 
 #[tokio::test]
@@ -89,10 +108,7 @@ async fn a_map_of_argument_names_is_named_in_either_spelling() {
 
 #[tokio::test]
 async fn a_map_with_other_or_missing_names_is_refused_when_there_are_several_arguments() {
-    assert_eq!(
-        refused(json("rename", r#"{"userId":1,"name":"x"}"#).await),
-        "rename: there is no argument `name`, only [userId, newName, reason]"
-    );
+    assert_eq!(refused(json("rename", r#"{"userId":1,"name":"x"}"#).await), "rename: there is no argument `name`");
     assert_eq!(refused(json("rename", r#"{"userId":1}"#).await), "rename: argument `newName: String`: it is missing");
     assert_eq!(
         refused(json("rename", r#"{"userId":1,"user_id":1,"newName":""}"#).await),
@@ -104,9 +120,9 @@ async fn a_map_with_other_or_missing_names_is_refused_when_there_are_several_arg
         refused(cbor("rename", b"\xa1\x66userId\x01").await),
         "rename: argument `newName: String`: it is missing"
     );
-    assert_eq!(refused(cbor("rename", b"\x07").await), "rename: send the 3 arguments as an array or as a map");
-    assert_eq!(refused(json("rename", "7").await), "rename: send the 3 arguments as an array or as a map");
-    assert_eq!(refused(messagepack("ping", b"\xc3").await), "ping: send the 0 arguments as an array or as a map");
+    assert_eq!(refused(cbor("rename", b"\x07").await), "rename: this is one value, and there are 3 arguments");
+    assert_eq!(refused(json("rename", "7").await), "rename: this is one value, and there are 3 arguments");
+    assert_eq!(refused(messagepack("ping", b"\xc3").await), "ping: this is one value, and there are 0 arguments");
 }
 
 #[tokio::test]

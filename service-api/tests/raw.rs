@@ -103,19 +103,25 @@ async fn what_does_not_fit_is_told_what_to_send() {
         let one = |count| format!("{encoding} carries the only argument of a method, and this one has {count}: {json}");
         let other = format!("only a string or bytes (by `serde_bytes`) have a form in it: {json}");
         for (refused, text) in [
-            (call(&sums, "add", Interaction::RequestResponse, encoding, b"1").await, format!("Sums.add: {}", one(2))),
+            (
+                call(&sums, "add", Interaction::RequestResponse, encoding, b"1").await,
+                format!("Sums.add: {}; it takes (a: u32, b: u32)", one(2)),
+            ),
             (
                 call(&sums, "add", Interaction::RequestResponse, encoding, b"").await,
-                "Sums.add: argument `a: u32`: it is missing".to_owned(),
+                "Sums.add: argument `a: u32`: it is missing; it takes (a: u32, b: u32)".to_owned(),
             ),
             (
                 call(&sums, "double", Interaction::RequestResponse, encoding, b"1").await,
-                format!("Sums.double: argument `a: u32`: {other}"),
+                format!("Sums.double: argument `a: u32`: {other}; it takes (a: u32)"),
             ),
-            (raw("clear", encoding, b"x").await.map(|_| vec![]), format!("Notes.clear: {}", one(0))),
+            (
+                raw("clear", encoding, b"x").await.map(|_| vec![]),
+                format!("Notes.clear: {}; it takes (): send no data", one(0)),
+            ),
             (
                 raw("shout", encoding, b"\xff").await.map(|_| vec![]),
-                "Notes.shout: argument `text: String`: the text is no UTF-8".to_owned(),
+                "Notes.shout: argument `text: String`: the text is no UTF-8; it takes (text: String)".to_owned(),
             ),
         ] {
             let error = refused.unwrap_err();

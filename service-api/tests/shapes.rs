@@ -144,7 +144,11 @@ async fn a_call_that_cannot_fit_the_shape_is_told_the_right_interaction() {
         assert_eq!(error.message, expected);
     }
     let error = call(&server, "nope", RequestResponse, Encoding::Json, b"").await.unwrap_err();
-    assert_eq!(error.message, "RST-201404: No service handler found: com.acme.UserService.nope");
+    assert_eq!(
+        error.message,
+        "RST-201404: No service handler found: com.acme.UserService.nope; its methods are findById, findNick, rename, \
+         touch, watch, import, chat, sum, store, ping, odd"
+    );
     assert_eq!(error.code, RpcError::INVALID);
 }
 

@@ -7,7 +7,7 @@ use towline_rsocket::metadata::mime::{self, Mime};
 use towline_rsocket::metadata::routing::write_tags;
 use towline_service_api::{Accept, Contract, Dispatch, Encoding, Interaction, Reply, Request, RpcError, ServiceKey};
 
-use crate::head::Head;
+use crate::head::{Head, NO_ROUTING};
 use crate::route::Route;
 use crate::table::Table;
 
@@ -41,7 +41,7 @@ impl Dispatch for Named {
     }
 
     fn dispatch(&self, method: &str, _: Interaction, _: Request) -> Result<Reply, RpcError> {
-        Err(RpcError::no_method(&self.0.key, method))
+        Err(RpcError::no_method(&self.0, method))
     }
 }
 
@@ -66,6 +66,11 @@ fn a_service_is_found_exactly_or_if_it_is_the_only_one() {
     assert_eq!(found(&both, route("", "S", "m", "")).unwrap_err(), missing);
     assert_eq!(found(&both, route("g", "S", "m", "1")).unwrap_err(), missing);
     assert_eq!(found(&both, route("", "T", "m", "")).unwrap_err(), "RST-201404: No service handler found: T.m");
+    static DOTTED: Contract = Contract { key: ServiceKey::new("", "com.S", ""), docs: "", methods: &[] };
+    assert_eq!(
+        found(&[&DOTTED], route("", "com", "S", "")).unwrap_err(),
+        "RST-201404: No service handler found: com.S; that is a service: name one of its methods, com.S.<method>"
+    );
 }
 
 #[test]
@@ -82,7 +87,7 @@ fn metadata_is_read_up_to_the_first_malformed_entry() {
     assert_eq!(head.route().unwrap(), "S.m");
     assert_eq!(head.deadline().unwrap().as_millis(), 256);
     assert_eq!(head.encodings(Encoding::Json).unwrap(), (Encoding::Json, Accept::default()));
-    assert_eq!(Head::read(&[]).route().unwrap_err().message, "RST-600404: No Routing metadata");
+    assert_eq!(Head::read(&[]).route().unwrap_err().message, NO_ROUTING);
     let odd = CompositeBuilder::new().entry(Mime::Name(b"message/x.towline.deadline.v0"), &[1]).finish();
     assert_eq!(Head::read(&odd).deadline(), None);
 }

@@ -71,7 +71,7 @@ fn dispatch(service: &Service) -> TokenStream {
                 #(#arms)*
                 _ => {
                     let _ = (#interaction, #request);
-                    ::core::result::Result::Err(#krate::RpcError::no_method(&Self::CONTRACT.key, #name))
+                    ::core::result::Result::Err(#krate::RpcError::no_method(&Self::CONTRACT, #name))
                 }
             }
         }

@@ -47,7 +47,7 @@ impl<'a, const N: usize> Arguments<'a, N> {
     ) -> Result<Self, RpcError> {
         let mut values = [None; N];
         split(method, encoding, bytes, &mut values)
-            .map_err(|why| RpcError::bad_arguments(&contract.key, method.name, why))?;
+            .map_err(|why| RpcError::bad_arguments(&contract.key, method, encoding, why))?;
         Ok(Self { contract, method, encoding, values })
     }
 
@@ -60,7 +60,8 @@ impl<'a, const N: usize> Arguments<'a, N> {
             None => absent().map_err(EncodingError::Absent),
         };
         decoded.map_err(|why| {
-            RpcError::bad_arguments(&self.contract.key, self.method.name, format_args!("argument `{argument}`: {why}"))
+            let why = format_args!("argument `{argument}`: {why}");
+            RpcError::bad_arguments(&self.contract.key, self.method, self.encoding, why)
         })
     }
 }
@@ -87,6 +88,6 @@ fn split<'a>(
             Ok(())
         }
         Form::Map => split.objection.map_or(Ok(()), Err),
-        Form::Other => Err(format!("send the {} arguments as an array or as a map", method.arguments.len())),
+        Form::Other => Err(format!("this is one value, and there are {} arguments", method.arguments.len())),
     }
 }

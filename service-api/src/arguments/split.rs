@@ -36,8 +36,7 @@ impl<'s, 'a> Split<'s, 'a> {
     pub(super) fn entry(&mut self, key: Option<&str>, raw: &'a [u8]) {
         let Some(key) = key else { return self.object("a key is not a text".to_owned()) };
         let Some(index) = self.arguments.iter().position(|it| it.name == key || it.rust_name == key) else {
-            let names: Vec<_> = self.arguments.iter().map(|argument| argument.name).collect();
-            return self.object(format!("there is no argument `{}`, only [{}]", shorten(key), names.join(", ")));
+            return self.object(format!("there is no argument `{}`", shorten(key)));
         };
         if self.values[index].replace(raw).is_some() {
             self.object(format!("argument `{}` is given twice", self.arguments[index].name));
