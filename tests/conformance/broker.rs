@@ -46,7 +46,11 @@ async fn an_unknown_service_is_named_with_the_versions_present(carrier: Carrier)
         let (code, text) = client.expect_error(1).await;
         assert_eq!(
             (code, text.as_str()),
-            (0x204, "RST-900404: Service not found test.Echo; no app registered test.Echo")
+            (
+                0x204,
+                "RST-900404: Service not found test.Echo; no app registered test.Echo: start one that serves it, or \
+                 correct the tag, which is service.method"
+            )
         );
     }
     let _one = broker.join(Setup::app("one").published("", "test.Echo", "1").published("g", "test.Echo", "2")).await;

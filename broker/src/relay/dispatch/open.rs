@@ -227,17 +227,16 @@ impl Dispatch {
     /// Who serves what the metadata asks for.
     fn find<'t>(&self, table: &'t Table, metadata: Option<&[u8]>) -> Result<Found<'t>, Failure> {
         let form = self.link.dialect.form;
-        if form == Form::Other {
-            let hint = "set the metadata MIME type of SETUP to message/x.rsocket.composite-metadata.v0";
-            return Err(Failure::no_routing(hint));
-        }
         let metadata = metadata.unwrap_or_default();
+        if form == Form::Other {
+            return Err(Failure::no_routing(&self.link.dialect, metadata));
+        }
         if metadata.len() > self.relay.limits.gathering.0 {
             let (len, most) = (metadata.len(), self.relay.limits.gathering.0);
             return Err(Failure::invalid(format!("the metadata has {len} bytes: {most} are allowed")));
         }
         let route = Route::read(metadata, form);
-        let key = route.key.ok_or_else(|| Failure::no_routing("send a 0x7E entry with one tag: service.method"))?;
+        let key = route.key.ok_or_else(|| Failure::no_routing(&self.link.dialect, metadata))?;
         if route.has_caller && self.link.kind == LinkKind::App {
             return Err(Failure::invalid("message/x.towline.caller.v0 is the broker's to write"));
         }

@@ -11,7 +11,7 @@ pub(crate) const CALLER: Mime<'static> = Mime::Name(CALLER_MIME);
 /// The entry that carries a deadline: u32 big-endian, milliseconds left.
 const DEADLINE: Mime<'static> = Mime::Name(b"message/x.towline.deadline.v0");
 /// Composite entries read of one request.
-const MAX_ENTRIES: usize = 64;
+pub(super) const MAX_ENTRIES: usize = 64;
 
 /// Bytes before the routing text of a 0x50 entry: two ids and the flags.
 const BINARY_HEAD: usize = 12;
