@@ -41,9 +41,9 @@ pub(crate) struct Registration {
 pub(crate) enum Rejected {
     #[error("`{0}` is not a name: use 1 to 200 of A-Z a-z 0-9 . _ $ -")]
     Name(String),
-    #[error("`{0}` is reserved for the broker's own services")]
+    #[error("`{0}` is reserved for the broker's own services: begin it with another word")]
     Reserved(String),
-    #[error("a connection publishes at most {0} services")]
+    #[error("a connection publishes at most {0} services: open another one, or raise registration.max_services")]
     TooMany(usize),
     #[error("the connection is closed")]
     Closed,

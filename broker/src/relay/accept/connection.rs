@@ -189,8 +189,13 @@ async fn read_setup(
     let invalid = |text: &str| Some(Refused::new(SetupRefusal::Invalid, ErrorCode::INVALID_SETUP, text));
     let mut turn = None;
     loop {
-        let complete = buffer.complete(relay.limits.setup_max).map_err(|_| {
-            let text = "the first frame is longer than a SETUP may be";
+        let most = relay.limits.setup_max;
+        let complete = buffer.complete(most).map_err(|_| {
+            let len = buffer.announced().unwrap_or_default();
+            let text = format!(
+                "the first frame has {len} bytes, and SETUP has {most} at most: register more services after it, by \
+                 towline.Registry.expose; or this is no RSocket client"
+            );
             Some(Refused::new(SetupRefusal::TooLarge, ErrorCode::INVALID_SETUP, text))
         });
         if let Some(len) = complete? {
@@ -198,18 +203,20 @@ async fn read_setup(
             let view =
                 FrameRef::parse(&wire[LENGTH..]).map_err(|error| invalid(&format!("the first frame: {error}")))?;
             return match view.kind() {
-                FrameType::Setup if view.stream_id() != 0 => Err(invalid("SETUP belongs on stream 0")),
+                FrameType::Setup if view.stream_id() != 0 => {
+                    Err(invalid("SETUP is on another stream: send it on stream 0"))
+                }
                 FrameType::Setup if relay.is_draining() => Err(Some(Refused::new(
                     SetupRefusal::Draining,
                     ErrorCode::CONNECTION_ERROR,
-                    "this broker is shutting down",
+                    "this broker is shutting down: connect to another one, or to this one again soon",
                 ))),
                 FrameType::Setup => setup::read(view.setup(), relay.limits.strict_setup, fresh_uuid).map_err(Some),
                 FrameType::Resume => {
                     let text = "resumption is not supported: connect with SETUP";
                     Err(Some(Refused::new(SetupRefusal::Unsupported, ErrorCode::REJECTED_RESUME, text)))
                 }
-                kind => Err(invalid(&format!("the first frame is SETUP, not {kind:?}"))),
+                kind => Err(invalid(&format!("the first frame is {kind:?}: send SETUP before it, on stream 0"))),
             };
         }
         buffer.shrink();
@@ -247,7 +254,11 @@ async fn by<T>(deadline: Instant, coming: impl Future<Output = T>) -> Result<T, 
 async fn too_late(relay: &Relay, transport: &dyn Transport) {
     relay.meters.setups_refused.of(SetupRefusal::Timeout).increment(1);
     tracing::debug!(peer = transport.peer(), "no SETUP came in time");
-    let refused = Refused::new(SetupRefusal::Timeout, ErrorCode::INVALID_SETUP, "no SETUP came in time");
+    let refused = Refused::new(
+        SetupRefusal::Timeout,
+        ErrorCode::INVALID_SETUP,
+        "no SETUP came in time: send it at once after connecting",
+    );
     say(transport, &refused).await;
 }
 

@@ -15,6 +15,9 @@ use towline_service_api::ServiceKey;
 const MAX_WEIGHT: u32 = 1_000_000;
 /// Characters a uuid has at least.
 const UUID: usize = 32;
+/// What the two entries in JSON look like.
+const APP: &str = r#"{"name":"shop","uuid":"<32 to 128 characters>"}"#;
+const REGISTRY: &str = r#"{"published":[{"service":"com.acme.Shop"}]}"#;
 /// Composite entries read of one SETUP.
 const MAX_ENTRIES: usize = 64;
 
@@ -81,7 +84,7 @@ pub(crate) struct LocatorJson {
 pub(crate) fn read(setup: Setup<'_>, strict: bool, fresh_uuid: impl FnOnce() -> String) -> Result<Accepted, Refused> {
     if setup.version.0 != 1 {
         let text =
-            format!("version {}.{} is not supported: this broker speaks RSocket 1.0", setup.version.0, setup.version.1);
+            format!("version {}.{} is not supported: connect with RSocket 1.0", setup.version.0, setup.version.1);
         return Err(Refused::new(SetupRefusal::Unsupported, ErrorCode::UNSUPPORTED_SETUP, text));
     }
     if setup.resume_token.is_some() {
@@ -97,10 +100,10 @@ pub(crate) fn read(setup: Setup<'_>, strict: bool, fresh_uuid: impl FnOnce() -> 
     let metadata = setup.metadata.filter(|_| dialect.form == Form::Composite).unwrap_or_default();
     for entry in Composite::new(metadata).map_while(Result::ok).take(MAX_ENTRIES) {
         match entry.mime {
-            mime::APPLICATION if app.is_none() => app = Some(json::<AppJson>(entry.content, "application")?),
+            mime::APPLICATION if app.is_none() => app = Some(json::<AppJson>(entry.content, "application", APP)?),
             mime::SERVICE_REGISTRY => {
-                let published = json::<RegistryJson>(entry.content, "service registry")?.published.unwrap_or_default();
-                services.extend(published.into_iter().map(LocatorJson::key));
+                let registry = json::<RegistryJson>(entry.content, "service registry", REGISTRY)?;
+                services.extend(registry.published.unwrap_or_default().into_iter().map(LocatorJson::key));
             }
             _ => {}
         }
@@ -129,12 +132,12 @@ pub(crate) fn read(setup: Setup<'_>, strict: bool, fresh_uuid: impl FnOnce() -> 
     Ok(Accepted { app, services, keepalive, lifetime, dialect, is_leased: setup.is_leased })
 }
 
-fn json<'a, T: Deserialize<'a>>(content: &'a [u8], what: &str) -> Result<T, Refused> {
+fn json<'a, T: Deserialize<'a>>(content: &'a [u8], what: &str, like: &str) -> Result<T, Refused> {
     serde_json::from_slice(content).map_err(|error| {
         Refused::new(
             SetupRefusal::Rejected,
             ErrorCode::REJECTED_SETUP,
-            format!("RST-500600: the {what} entry is not readable JSON: {error}"),
+            format!("RST-500600: the {what} entry is not readable JSON: {error}; send {like}"),
         )
     })
 }
