@@ -9,7 +9,7 @@ const ONE: u16 = flags::NEXT | flags::COMPLETE;
 /// The streams of [`meanwhile`].
 const MEANWHILE: StreamId = 10_001;
 
-/// Asks what serves `test.Probe` there; `exempt` are checks it cannot pass.
+/// Asks what serves `test.Probe` there; `exempt` are checks it cannot pass, `end` that answers end without credit.
 pub(crate) async fn expect_conformant(broker: &Broker, exempt: &[(&str, &str)]) {
     let expects = |check: &str| !exempt.iter().any(|(name, _)| *name == check);
     let mut client = broker.client().await;
@@ -22,7 +22,7 @@ pub(crate) async fn expect_conformant(broker: &Broker, exempt: &[(&str, &str)]) 
     if expects("cancel") {
         cancel_reaches(&mut client, &mut ids).await;
     }
-    channel_with_credit(&mut client, &mut ids).await;
+    channel_with_credit(&mut client, &mut ids, expects("end")).await;
     rejoined(&mut client).await;
     meanwhile(&mut client, &mut ids).await;
     client.expect_nothing().await;
@@ -95,7 +95,8 @@ async fn cancel_reaches(client: &mut Peer, ids: &mut impl Iterator<Item = Stream
     }
 }
 
-async fn channel_with_credit(client: &mut Peer, ids: &mut impl Iterator<Item = StreamId>) {
+/// `ends`: the channel ends with the items said, without credit.
+async fn channel_with_credit(client: &mut Peer, ids: &mut impl Iterator<Item = StreamId>, ends: bool) {
     client.send(channel(11, 0, 2, "test.Probe.chat", br#"["a"]"#)).await;
     let mut credit = u64::from(client.expect_request_n(11).await);
     let mut heard = 0;
@@ -122,6 +123,9 @@ async fn channel_with_credit(client: &mut Peer, ids: &mut impl Iterator<Item = S
         }
     }
     client.send(complete(11)).await;
+    if !ends {
+        client.send(Frame::request_n(11, 1)).await;
+    }
     loop {
         let frame = client.awaiting("the end of the channel").await;
         if frame.view().kind() != FrameType::RequestN {

@@ -14,8 +14,9 @@ pub(crate) fn all() -> Vec<(&'static str, Result<Stranger, Missing>)> {
 fn over(scheme: &'static str) -> Result<Stranger, Missing> {
     let python = python()?;
     let command = vec![python.into(), file("tests/strangers/python/probe.py").into()];
-    // It has means for everything: nothing is left out, on either side.
-    Ok(Stranger { client: CLIENT, scheme, command, lacks: &[], as_responder: &[] })
+    // As a caller it has means for everything.
+    let as_responder = &[("end", "it looks for the end of a generator only once it has credit for another item")];
+    Ok(Stranger { client: CLIENT, scheme, command, lacks: &[], as_responder })
 }
 
 /// The interpreter that has it.
