@@ -193,7 +193,7 @@ async fn read_setup(
         let complete = buffer.complete(most).map_err(|_| {
             let len = buffer.announced().unwrap_or_default();
             let text = format!(
-                "the first frame has {len} bytes, and SETUP has {most} at most: register more services after it, by \
+                "the first frame has {len} bytes, longer than a SETUP may be ({most}): register more services after it, by \
                  towline.Registry.expose; or this is no RSocket client"
             );
             Some(Refused::new(SetupRefusal::TooLarge, ErrorCode::INVALID_SETUP, text))
