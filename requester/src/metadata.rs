@@ -31,9 +31,11 @@ pub(crate) fn write(call: &Call, left: Option<Duration>) -> Result<Bytes, RpcErr
     Ok(out.freeze())
 }
 
-/// All encodings there are, this one first.
+/// This encoding first, then all others that have an id. Java starters stumble over a list with a name in it, so that
+/// MessagePack, which has no id, is there only for those who speak it.
 fn accepted(encoding: Encoding) -> impl Iterator<Item = Encoding> {
-    iter::once(encoding).chain(Encoding::ALL.into_iter().filter(move |other| *other != encoding))
+    let is_other = move |other: &Encoding| *other != encoding && *other != Encoding::MessagePack;
+    iter::once(encoding).chain(Encoding::ALL.into_iter().filter(is_other))
 }
 
 /// Rounded up: what is left is not nothing.

@@ -2,9 +2,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use towline_rsocket::engine::Payload;
-use towline_rsocket::metadata::CompositeBuilder;
 use towline_rsocket::metadata::mime::{self, Mime};
 use towline_rsocket::metadata::routing::write_tags;
+use towline_rsocket::metadata::{Composite, CompositeBuilder};
 use towline_service_api::{Answer, Call, CallOptions, Encoding, RpcError, ServiceKey};
 
 use crate::metadata::{read_answer, write};
@@ -28,10 +28,21 @@ fn a_request_says_where_it_goes_and_how_it_is_written() {
     let expected = CompositeBuilder::new()
         .entry(mime::ROUTING, &write_tags(tags).unwrap())
         .message_mime(mime::JSON)
-        .accept_mimes(&[mime::JSON, Mime::Name(b"application/x-msgpack"), mime::CBOR, mime::OCTET_STREAM, mime::TEXT])
+        .accept_mimes(&[mime::JSON, mime::CBOR, mime::OCTET_STREAM, mime::TEXT])
         .entry(Mime::Name(b"message/x.towline.deadline.v0"), &[0, 0, 0, 2])
         .finish();
     assert_eq!(written, expected);
+}
+
+#[test]
+fn a_type_without_an_id_is_accepted_only_where_the_request_is_in_it() {
+    for encoding in Encoding::ALL {
+        let written = write(&Call { encoding, ..call(CallOptions::default()) }, None).unwrap();
+        let accepted = mime::read_accept_mimes(Composite::new(&written).find(mime::ACCEPT_MIMES).unwrap());
+        assert_eq!(accepted[0], Mime::named(encoding.mime()));
+        assert_eq!(accepted.contains(&Mime::Name(b"application/x-msgpack")), encoding == Encoding::MessagePack);
+        assert!(accepted.contains(&mime::JSON) && accepted.contains(&mime::CBOR), "{encoding}");
+    }
 }
 
 #[test]
