@@ -14,6 +14,10 @@ mod harness;
 
 #[path = "strangers/conformant.rs"]
 mod conformant;
+#[path = "strangers/java.rs"]
+mod java;
+#[path = "starter/jvm.rs"]
+mod jvm;
 #[path = "strangers/matrix.rs"]
 mod matrix;
 #[path = "strangers/probe.rs"]

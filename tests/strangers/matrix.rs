@@ -2,6 +2,7 @@
 
 use super::conformant::expect_conformant;
 use super::harness::Broker;
+use super::java;
 use super::probe;
 use super::program::{Missing, Stranger};
 use super::python;
@@ -9,7 +10,7 @@ use super::script::{self, CHECKS};
 
 /// Every stranger there could be, each with what it is called.
 fn all() -> Vec<(&'static str, Result<Stranger, Missing>)> {
-    [python::all()].concat()
+    [java::all(), python::all()].concat()
 }
 
 /// Those that are on this machine; the others are told of.
