@@ -1,0 +1,61 @@
+//! What strangers.rs proves in JSON, in the encodings of the starters.
+
+use super::harness::Broker;
+use super::java::{Java, is_here};
+use super::probe::{self, ProbeClient};
+use futures::{StreamExt, TryStreamExt, stream};
+use towline_responder::{App, Encoding};
+
+/// Runs the checks of strangers/script.rs in this encoding; those that are not `ok`.
+async fn not_ok(url: &str, encoding: &str) -> Vec<String> {
+    let printed = Java::lines(&["call", url, encoding]).await;
+    assert_eq!(printed.len(), 14, "{encoding}: {printed:#?}");
+    printed.into_iter().filter(|line| !line.starts_with("ok ")).collect()
+}
+
+const CBOR: [&str; 1] = ["lacks add: its CBOR carries one argument"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_starter_calls_a_starter_in_hessian_and_in_cbor() {
+    if !is_here("java/stranger.jar") {
+        return;
+    }
+    let broker = Broker::start().await;
+    let url = format!("tcp://{}", broker.address);
+    let provider = Java::serve(&url, &[]).await;
+    assert_eq!(not_ok(&url, "Hessian").await, [""; 0]);
+    assert_eq!(not_ok(&url, "CBOR").await, CBOR);
+    provider.kill().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_starter_calls_a_rust_app_in_cbor() {
+    if !is_here("java/stranger.jar") {
+        return;
+    }
+    let broker = Broker::start().await;
+    let url = format!("tcp://{}", broker.address);
+    let app = probe::serve(&url).await;
+    assert_eq!(not_ok(&url, "CBOR").await, CBOR);
+    app.close().await;
+}
+
+/// The starter reads that argument bare, and JSON has it in an array: text has no arrays.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rust_app_calls_a_channel_with_an_argument_of_a_starter_in_text() {
+    if !is_here("java/stranger.jar") {
+        return;
+    }
+    let broker = Broker::start().await;
+    let url = format!("tcp://{}", broker.address);
+    let provider = Java::serve(&url, &[]).await;
+    let app = App::connect(url.as_str()).start().await.expect("the broker is there");
+    let probe = app.client::<ProbeClient>();
+    for (encoding, expected) in [(Encoding::Text, ["a: hi", "a: bye"]), (Encoding::Json, ["null: hi", "null: bye"])] {
+        let said = stream::iter(["hi", "bye"]).map(str::to_owned);
+        let heard = probe.chat("a".to_owned(), said).encoding(encoding).start().try_collect::<Vec<_>>().await;
+        assert_eq!(heard.expect("it answers"), expected, "{encoding}");
+    }
+    app.close().await;
+    provider.kill().await;
+}

@@ -1,0 +1,89 @@
+//! A running program on the starter, `tests/strangers/java`, killed on drop; one line in, one line out.
+
+use super::harness::SOON;
+use super::jvm::program;
+use std::ffi::OsString;
+use std::process::Stdio;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::time::timeout;
+
+pub(crate) struct Java {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    input: ChildStdin,
+}
+
+impl Java {
+    /// An app that serves `test.Probe` and `test.Who` on the broker there, in force now.
+    pub(crate) async fn serve(url: &str, more: &[&str]) -> Self {
+        Self::start("serve", url, more).await
+    }
+
+    /// An app that asks.
+    pub(crate) async fn asking(url: &str) -> Self {
+        Self::start("ask", url, &[]).await
+    }
+
+    async fn start(mode: &str, url: &str, more: &[&str]) -> Self {
+        let mut java = Self::run(&plain(), &[&[mode, url], more].concat());
+        assert_eq!(java.line().await.as_deref(), Some("ready"));
+        java
+    }
+
+    /// Runs a program to its end; what it printed.
+    pub(crate) async fn lines(arguments: &[&str]) -> Vec<String> {
+        let mut java = Self::run(&plain(), arguments);
+        let mut lines = Vec::new();
+        while let Some(line) = java.line().await {
+            lines.push(line);
+        }
+        lines
+    }
+
+    pub(crate) fn run(command: &[OsString], arguments: &[&str]) -> Self {
+        let mut start = Command::new(&command[0]);
+        start.args(&command[1..]).args(arguments);
+        start.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit()).kill_on_drop(true);
+        let mut child = start.spawn().expect("there is a JDK");
+        let lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+        let input = child.stdin.take().expect("it is piped");
+        Self { child, lines, input }
+    }
+
+    /// The next line it prints; none once it has ended.
+    pub(crate) async fn line(&mut self) -> Option<String> {
+        timeout(2 * SOON, self.lines.next_line()).await.expect("it prints or ends").expect("its output is text")
+    }
+
+    /// Who answers to a call with these options: the name and the uuid, or the error.
+    pub(crate) async fn who(&mut self, options: &str) -> Result<(String, String), String> {
+        let line = format!("who {options}").trim_end().to_owned() + "\n";
+        self.input.write_all(line.as_bytes()).await.expect("it reads");
+        let answer = self.line().await.expect("it answers");
+        match answer.split_once(' ') {
+            Some(("error", error)) => Err(error.to_owned()),
+            Some((name, uuid)) => Ok((name.to_owned(), uuid.to_owned())),
+            None => panic!("{answer}"),
+        }
+    }
+
+    /// The name of who answers.
+    pub(crate) async fn name(&mut self, options: &str) -> String {
+        self.who(options).await.expect("somebody answers").0
+    }
+
+    /// Kills it: its sockets are closed by the system.
+    pub(crate) async fn kill(mut self) {
+        self.child.kill().await.expect("it runs");
+    }
+}
+
+fn plain() -> Vec<OsString> {
+    program("java/stranger.jar").expect("looked for before")
+}
+
+/// Whether the program is here; says so if not.
+pub(crate) fn is_here(jar: &str) -> bool {
+    program(jar).inspect_err(|missing| println!("skipped: the Java starters: {missing}")).is_ok()
+}
