@@ -18,3 +18,5 @@ mod probe;
 mod program;
 #[path = "starter/routing.rs"]
 mod routing;
+#[path = "starter/spring.rs"]
+mod spring;

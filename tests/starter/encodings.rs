@@ -17,7 +17,7 @@ const CBOR: [&str; 1] = ["lacks add: its CBOR carries one argument"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_starter_calls_a_starter_in_hessian_and_in_cbor() {
-    if !is_here("java/stranger.jar") {
+    if !is_here("java/java.jar") {
         return;
     }
     let broker = Broker::start().await;
@@ -30,7 +30,7 @@ async fn a_starter_calls_a_starter_in_hessian_and_in_cbor() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_starter_calls_a_rust_app_in_cbor() {
-    if !is_here("java/stranger.jar") {
+    if !is_here("java/java.jar") {
         return;
     }
     let broker = Broker::start().await;
@@ -43,7 +43,7 @@ async fn a_starter_calls_a_rust_app_in_cbor() {
 /// The starter reads that argument bare, and JSON has it in an array: text has no arrays.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rust_app_calls_a_channel_with_an_argument_of_a_starter_in_text() {
-    if !is_here("java/stranger.jar") {
+    if !is_here("java/java.jar") {
         return;
     }
     let broker = Broker::start().await;

@@ -2,7 +2,6 @@
 
 use super::harness::SOON;
 use super::jvm::program;
-use std::ffi::OsString;
 use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
@@ -26,14 +25,18 @@ impl Java {
     }
 
     async fn start(mode: &str, url: &str, more: &[&str]) -> Self {
-        let mut java = Self::run(&plain(), &[&[mode, url], more].concat());
-        assert_eq!(java.line().await.as_deref(), Some("ready"));
+        let mut java = Self::run("java/java.jar", &[&[mode, url], more].concat());
+        java.ready().await;
         java
+    }
+
+    pub(crate) async fn ready(&mut self) {
+        assert_eq!(self.line().await.as_deref(), Some("ready"));
     }
 
     /// Runs a program to its end; what it printed.
     pub(crate) async fn lines(arguments: &[&str]) -> Vec<String> {
-        let mut java = Self::run(&plain(), arguments);
+        let mut java = Self::run("java/java.jar", arguments);
         let mut lines = Vec::new();
         while let Some(line) = java.line().await {
             lines.push(line);
@@ -41,7 +44,9 @@ impl Java {
         lines
     }
 
-    pub(crate) fn run(command: &[OsString], arguments: &[&str]) -> Self {
+    /// Starts this jar of `target/strangers`.
+    pub(crate) fn run(jar: &str, arguments: &[&str]) -> Self {
+        let command = program(jar).expect("looked for before");
         let mut start = Command::new(&command[0]);
         start.args(&command[1..]).args(arguments);
         start.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit()).kill_on_drop(true);
@@ -56,11 +61,15 @@ impl Java {
         timeout(2 * SOON, self.lines.next_line()).await.expect("it prints or ends").expect("its output is text")
     }
 
+    /// What it prints to this line.
+    pub(crate) async fn answer(&mut self, line: &str) -> String {
+        self.input.write_all(format!("{line}\n").as_bytes()).await.expect("it reads");
+        self.line().await.expect("it answers")
+    }
+
     /// Who answers to a call with these options: the name and the uuid, or the error.
     pub(crate) async fn who(&mut self, options: &str) -> Result<(String, String), String> {
-        let line = format!("who {options}").trim_end().to_owned() + "\n";
-        self.input.write_all(line.as_bytes()).await.expect("it reads");
-        let answer = self.line().await.expect("it answers");
+        let answer = self.answer(format!("who {options}").trim_end()).await;
         match answer.split_once(' ') {
             Some(("error", error)) => Err(error.to_owned()),
             Some((name, uuid)) => Ok((name.to_owned(), uuid.to_owned())),
@@ -73,14 +82,18 @@ impl Java {
         self.who(options).await.expect("somebody answers").0
     }
 
+    /// Ends its input; it leaves in order.
+    pub(crate) async fn end(self) {
+        let Self { mut child, input, lines: _ } = self;
+        drop(input);
+        let status = timeout(SOON, child.wait()).await.expect("it ends").expect("it ran");
+        assert!(status.success(), "{status}");
+    }
+
     /// Kills it: its sockets are closed by the system.
     pub(crate) async fn kill(mut self) {
         self.child.kill().await.expect("it runs");
     }
-}
-
-fn plain() -> Vec<OsString> {
-    program("java/stranger.jar").expect("looked for before")
 }
 
 /// Whether the program is here; says so if not.

@@ -37,7 +37,7 @@ impl Detour {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_addresses_of_one_broker_are_two_links_and_one_may_go() {
-    if !is_here("java/stranger.jar") {
+    if !is_here("java/java.jar") {
         return;
     }
     let broker = Broker::start().await;
@@ -70,7 +70,7 @@ async fn two_addresses_of_one_broker_are_two_links_and_one_may_go() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_provider_is_missed_at_once_and_found_when_it_is_back() {
-    if !is_here("java/stranger.jar") {
+    if !is_here("java/java.jar") {
         return;
     }
     let broker = Broker::start().await;
@@ -88,7 +88,7 @@ async fn a_provider_is_missed_at_once_and_found_when_it_is_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn starters_come_back_to_a_broker_that_was_restarted() {
-    if !is_here("java/stranger.jar") {
+    if !is_here("java/java.jar") {
         return;
     }
     // The same address again, so not one that the system picks for the broker itself.

@@ -8,7 +8,7 @@ const MANY: usize = 20;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_endpoint_and_sticky_choose_the_instance() {
-    if !is_here("java/stranger.jar") {
+    if !is_here("java/java.jar") {
         return;
     }
     let broker = Broker::start().await;
@@ -68,7 +68,7 @@ impl Who for Rust {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn group_and_version_are_part_of_the_name() {
-    if !is_here("java/stranger.jar") {
+    if !is_here("java/java.jar") {
         return;
     }
     let broker = Broker::start().await;

@@ -12,7 +12,7 @@ pub(crate) fn all() -> Vec<(&'static str, Result<Stranger, Missing>)> {
 }
 
 fn starter() -> Result<Stranger, Missing> {
-    let command = program("java/stranger.jar")?;
+    let command = program("java/java.jar")?;
     let as_responder =
         &[("chat", "before the items of a channel it reads its first argument as a bare value, not in an array")];
     Ok(Stranger { client: CLIENT, scheme: "tcp", command, lacks: &[], as_responder })
