@@ -5,7 +5,7 @@ use super::driver::Driver;
 use super::ending::Ending;
 use super::ids::Ids;
 use super::lease::{Lease, Leases};
-use super::payload::Payload;
+use super::payload::{Item, Payload};
 use super::responder::Responder;
 use super::response::ResponseStream;
 use super::shared::{Shared, State, now};
@@ -114,7 +114,18 @@ impl Connection {
         items: impl Stream<Item = Payload> + Send + 'static,
         window: Window,
     ) -> ResponseStream {
-        ResponseStream::new(self.shared.clone(), first, Some(items.map(Ok).boxed()), window)
+        self.try_request_channel(first, items.map(Ok), window)
+    }
+
+    /// [`request_channel`](Self::request_channel) with items that may fail: an error goes to the peer as ERROR, which ends
+    /// both directions; here the answers end CANCELED.
+    pub fn try_request_channel(
+        &self,
+        first: Payload,
+        items: impl Stream<Item = Item> + Send + 'static,
+        window: Window,
+    ) -> ResponseStream {
+        ResponseStream::new(self.shared.clone(), first, Some(items.boxed()), window)
     }
 
     /// Sends METADATA_PUSH ahead of what is queued; nothing on a connection that has ended.

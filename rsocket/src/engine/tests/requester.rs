@@ -1,9 +1,9 @@
 //! What the engine as requester makes of every answer, as client and as server, over everything that carries frames.
 
 use super::support::*;
-use crate::ErrorCode;
 use crate::engine::*;
 use crate::frame::{Frame, FrameType, MAX_REQUEST_N, flags};
+use crate::{ErrorCode, StreamError};
 use futures::{StreamExt, stream};
 
 #[tokio::test]
@@ -184,6 +184,25 @@ async fn a_channel_says_each_thing_once() {
         let data: Vec<_> = frames.iter().map(|frame| frame.view().data().to_vec()).collect();
         assert_eq!(data, [&b"0"[..], b"1", b"2", b"3", b""]);
         assert!(frames[4].view().has(flags::COMPLETE));
+        assert_eq!(engine.open_streams(), 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_item_that_fails_ends_its_channel_on_both_sides() {
+    each_side(|mut peer, engine, _, first| async move {
+        let up = stream::iter([Ok(text("0")), Err(StreamError::new(ErrorCode(0x301), "no more")), Ok(text("1"))]);
+        let mut items = engine.try_request_channel(text("first"), up, Window::new(5));
+        assert!(futures::poll!(items.next()).is_pending());
+        peer.expect(FrameType::RequestChannel, first).await;
+        peer.send(Frame::request_n(first, 3)).await;
+        assert_eq!(peer.expect(FrameType::Payload, first).await.view().data(), b"0");
+        let error = peer.expect(FrameType::Error, first).await;
+        assert_eq!((error.view().error_code(), error.view().data()), (0x301, &b"no more"[..]));
+        let Some(Err(CallFailure::Stream(error))) = items.next().await else { panic!() };
+        assert_eq!(error.code, ErrorCode::CANCELED);
+        assert!(items.next().await.is_none() && peer.settled().await.is_empty());
         assert_eq!(engine.open_streams(), 0);
     })
     .await;
