@@ -3,14 +3,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use towline_rsocket::engine::{Config, Connection, Window};
+use futures::{FutureExt, StreamExt};
+use towline_rsocket::engine::{Config, Connection, Payload, Window};
 use towline_service_api::{Answer, Call, Caller, RpcError};
 
 use crate::handling::Handling;
 use crate::pool::Pool;
+use crate::request::Request;
 use crate::retry::Budget;
 use crate::sending::{Kind, Sending};
 use crate::state::Phase;
@@ -50,7 +51,7 @@ impl AppCaller {
         Self { core }
     }
 
-    fn sending(&self, call: Call, kind: Kind) -> Sending {
+    fn sending(&self, call: Call, kind: Kind) -> Sending<Call> {
         Sending::new(Arc::clone(&self.core), call, kind)
     }
 }
@@ -71,7 +72,8 @@ impl Drop for Core {
 impl Caller for AppCaller {
     fn unary(&self, call: Call) -> BoxFuture<'static, Result<Answer, RpcError>> {
         let sending = self.sending(call, Kind::Unary);
-        async move { sending.unary().await.inspect_err(Handling::note) }.boxed()
+        let answer = async move { Call::read(sending.unary().await?.unwrap_or_default()) };
+        async move { answer.await.inspect_err(Handling::note) }.boxed()
     }
 
     fn oneway(&self, call: Call) -> BoxFuture<'static, Result<(), RpcError>> {
@@ -84,6 +86,7 @@ impl Caller for AppCaller {
     }
 
     fn channel(&self, call: Call, items: BoxStream<'static, Bytes>) -> BoxStream<'static, Result<Answer, RpcError>> {
+        let items = items.map(|item| Ok(Payload::from_data(item))).boxed();
         stream::answers(self.sending(call, Kind::Stream), Some(items))
     }
 }

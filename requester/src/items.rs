@@ -1,27 +1,26 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use futures::channel::oneshot;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
-use towline_rsocket::engine::Payload;
+use towline_rsocket::engine::Item;
 
 /// The items of a channel, lent to one connection after another: they come back from one that took none of them.
 pub(crate) struct Items {
-    here: Option<BoxStream<'static, Bytes>>,
-    back: Option<oneshot::Receiver<BoxStream<'static, Bytes>>>,
+    here: Option<BoxStream<'static, Item>>,
+    back: Option<oneshot::Receiver<BoxStream<'static, Item>>>,
 }
 
 /// Items in the hands of a connection.
 pub(crate) struct Lent {
-    items: Option<BoxStream<'static, Bytes>>,
+    items: Option<BoxStream<'static, Item>>,
     /// Gone with the first poll.
-    home: Option<oneshot::Sender<BoxStream<'static, Bytes>>>,
+    home: Option<oneshot::Sender<BoxStream<'static, Item>>>,
 }
 
 impl Items {
-    pub(crate) fn new(items: BoxStream<'static, Bytes>) -> Self {
+    pub(crate) fn new(items: BoxStream<'static, Item>) -> Self {
         Self { here: Some(items), back: None }
     }
 
@@ -43,12 +42,12 @@ impl Items {
 }
 
 impl Stream for Lent {
-    type Item = Payload;
+    type Item = Item;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Payload>> {
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Item>> {
         self.home = None;
         let Some(items) = &mut self.items else { return Poll::Ready(None) };
-        items.poll_next_unpin(cx).map(|item| item.map(Payload::from_data))
+        items.poll_next_unpin(cx)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -37,6 +37,7 @@ mod keeper;
 mod link;
 mod metadata;
 mod pool;
+mod request;
 mod retry;
 mod sending;
 mod serving;

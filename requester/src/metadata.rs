@@ -4,7 +4,7 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 use towline_rsocket::engine::Payload;
 use towline_rsocket::metadata::{Composite, Mime, mime};
-use towline_service_api::{Answer, Call, Delivery, Encoding, RpcError, ServiceKey};
+use towline_service_api::{Answer, Call, CallOptions, Delivery, Encoding, RpcError, ServiceKey};
 
 /// The MIME type of the deadline's metadata entry: milliseconds left, u32 big-endian.
 pub const DEADLINE_MIME: &str = "message/x.towline.deadline.v0";
@@ -13,7 +13,10 @@ pub const DEADLINE_MIME: &str = "message/x.towline.deadline.v0";
 /// longer than 255 bytes.
 pub(crate) fn write(call: &Call, left: Option<Duration>) -> Result<Bytes, RpcError> {
     let mut out = BytesMut::with_capacity(192);
-    entry(&mut out, mime::ROUTING, |out| write_tags(out, call))?;
+    let ServiceKey { group, service, version } = &call.service;
+    let before = |sign, text: &str| if text.is_empty() { "" } else { sign };
+    let route = [group, before("!", group), service, ".", &call.method, before(":", version), version];
+    entry(&mut out, mime::ROUTING, |out| write_tags(out, &route, &call.options))?;
     entry(&mut out, mime::MESSAGE_MIME, |out| {
         Mime::named(call.encoding.mime()).write(out);
         Ok(())
@@ -22,13 +25,17 @@ pub(crate) fn write(call: &Call, left: Option<Duration>) -> Result<Bytes, RpcErr
         accepted(call.encoding).for_each(|encoding| Mime::named(encoding.mime()).write(out));
         Ok(())
     })?;
-    if let Some(left) = left {
-        entry(&mut out, Mime::Name(DEADLINE_MIME.as_bytes()), |out| {
-            out.put_u32(millis(left));
-            Ok(())
-        })?;
-    }
+    write_deadline(&mut out, left);
     Ok(out.freeze())
+}
+
+/// Writes how long there is, if that is to be told.
+pub(crate) fn write_deadline(out: &mut BytesMut, left: Option<Duration>) {
+    if let Some(left) = left {
+        Mime::Name(DEADLINE_MIME.as_bytes()).write(out);
+        out.put_uint(4, 3);
+        out.put_u32(millis(left));
+    }
 }
 
 /// This encoding first, then all others that have an id. Java starters stumble over a list with a name in it, so that
@@ -44,7 +51,7 @@ fn millis(left: Duration) -> u32 {
 }
 
 /// Writes an entry; its length is known once its content is there.
-fn entry(
+pub(crate) fn entry(
     out: &mut BytesMut,
     kind: Mime<'_>,
     content: impl FnOnce(&mut BytesMut) -> Result<(), RpcError>,
@@ -58,11 +65,9 @@ fn entry(
     Ok(())
 }
 
-fn write_tags(out: &mut BytesMut, call: &Call) -> Result<(), RpcError> {
-    let options = &call.options;
-    let ServiceKey { group, service, version } = &call.service;
-    let before = |sign, text: &str| if text.is_empty() { "" } else { sign };
-    tag(out, &[group, before("!", group), service, ".", &call.method, before(":", version), version])?;
+/// Writes a route, and the tags that say which instance. Errors: a tag longer than 255 bytes.
+pub(crate) fn write_tags(out: &mut BytesMut, route: &[&str], options: &CallOptions) -> Result<(), RpcError> {
+    tag(out, route)?;
     if let Some(endpoint) = &options.endpoint {
         tag(out, &["e=", endpoint])?;
     }

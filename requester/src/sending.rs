@@ -3,18 +3,18 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
 use towline_rsocket::engine::{CallFailure, Payload};
-use towline_service_api::{Answer, Call, Delivery, RpcError};
+use towline_service_api::{Delivery, RpcError};
 
 use crate::caller::Core;
 use crate::handling::Handling;
 use crate::link::Link;
-use crate::metadata;
+use crate::request::Request;
 use crate::retry::{Effort, Next};
 
 /// One call on its way: it looks for a connection, and for another one where that is safe.
-pub(crate) struct Sending {
+pub(crate) struct Sending<R> {
     pub(crate) core: Arc<Core>,
-    pub(crate) call: Call,
+    pub(crate) request: R,
     effort: Effort,
     /// When there is no use any more in sending it.
     pub(crate) send_by: Option<Instant>,
@@ -36,30 +36,32 @@ pub(crate) enum Kind {
     Stream,
 }
 
-impl Sending {
+impl<R: Request> Sending<R> {
     /// Reads what the running handler, if any, hands down: the deadline of its request.
-    pub(crate) fn new(core: Arc<Core>, call: Call, kind: Kind) -> Self {
+    pub(crate) fn new(core: Arc<Core>, request: R, kind: Kind) -> Self {
+        let options = request.options();
         core.budget.earn();
         let inherited = Handling::deadline();
-        let timeout = call.options.timeout.unwrap_or(core.timeout);
+        let timeout = options.timeout.unwrap_or(core.timeout);
         // A timeout beyond the clock's end is none.
         let own = Instant::now().checked_add(timeout);
         let send_by = own.into_iter().chain(inherited).min();
         let told = match kind {
             Kind::Unary => send_by,
-            Kind::OneWay => own.filter(|_| call.options.timeout.is_some()),
+            Kind::OneWay => own.filter(|_| options.timeout.is_some()),
             Kind::Stream => inherited,
         };
-        let effort = Effort::new(&call.options, kind == Kind::Unary);
+        let effort = Effort::new(options, kind == Kind::Unary);
         let is_nested = Handling::is_active();
-        Self { core, call, effort, send_by, told, is_nested, avoid: Vec::new() }
+        Self { core, request, effort, send_by, told, is_nested, avoid: Vec::new() }
     }
 
-    pub(crate) async fn unary(mut self) -> Result<Answer, RpcError> {
+    /// `None` if the answer is a COMPLETE without a payload.
+    pub(crate) async fn unary(mut self) -> Result<Option<Payload>, RpcError> {
         loop {
             let (link, request) = self.aim().await?;
             let error = match until(self.send_by, link.connection.request_response(request)).await {
-                Some(Ok(answer)) => return metadata::read_answer(answer.unwrap_or_default()),
+                Some(Ok(answer)) => return Ok(answer),
                 Some(Err(failure)) => rpc_error(failure),
                 // The stream was dropped with its future, which cancels it.
                 None => return Err(exceeded()),
@@ -92,8 +94,7 @@ impl Sending {
             Some(told) => Some(left_until(told).ok_or_else(exceeded)?),
             None => None,
         };
-        let metadata = metadata::write(&self.call, left)?;
-        Ok((link, Payload { metadata: Some(metadata), data: self.call.arguments.clone() }))
+        Ok((link, self.request.write(left)?))
     }
 
     /// A try failed. Returns once it may be tried again. Errors: it may not; this was the end.
@@ -114,7 +115,7 @@ impl Sending {
         if self.send_by.is_some_and(|send_by| now + pause >= send_by) || !core.budget.spend() {
             return Err(error);
         }
-        tracing::debug!(service = %self.call.service, method = %self.call.method, %error, ?next, "trying again");
+        tracing::debug!(to = self.request.target(), %error, ?next, "trying again");
         if next != Next::Other {
             self.avoid.clear();
             sleep(pause).await;

@@ -1,30 +1,30 @@
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt, TryStreamExt};
 use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep, sleep_until};
-use towline_rsocket::engine::{ResponseStream, Window};
-use towline_service_api::{Answer, RpcError};
+use towline_rsocket::engine::{Item, ResponseStream, Window};
+use towline_service_api::RpcError;
 
 use crate::handling::Handling;
 use crate::items::Items;
-use crate::metadata;
+use crate::request::Request;
 use crate::sending::{Sending, exceeded, rpc_error};
 
 /// The answers of a stream or a channel. It is tried again elsewhere only before anything came of it, and only if that
 /// proves that no handler saw it.
-pub(crate) fn answers(
-    sending: Sending,
-    items: Option<BoxStream<'static, Bytes>>,
-) -> BoxStream<'static, Result<Answer, RpcError>> {
-    let patience = Patience::new(sending.call.options.timeout);
+pub(crate) fn answers<R: Request>(
+    sending: Sending<R>,
+    items: Option<BoxStream<'static, Item>>,
+) -> BoxStream<'static, Result<R::Answer, RpcError>> {
+    let patience = Patience::new(sending.request.options().timeout);
     let items = items.map(|items| Items::new(patience.watch(items)));
-    let noted = |answers: Answers| answers.inspect_err(Handling::note);
+    let noted = |answers: Answers<R>| answers.inspect_err(Handling::note);
     let opening = async move { open(sending, items, patience).await.inspect_err(Handling::note) };
     stream::once(opening)
         .map_ok(move |(first, rest)| stream::iter(first.map(Ok)).chain(noted(rest)))
@@ -32,17 +32,17 @@ pub(crate) fn answers(
         .boxed()
 }
 
-async fn open(
-    mut sending: Sending,
+async fn open<R: Request>(
+    mut sending: Sending<R>,
     mut items: Option<Items>,
     patience: Patience,
-) -> Result<(Option<Answer>, Answers), RpcError> {
-    let window = sending.call.options.prefetch.map_or(sending.core.window, Window::new);
+) -> Result<(Option<R::Answer>, Answers<R>), RpcError> {
+    let window = sending.request.options().prefetch.map_or(sending.core.window, Window::new);
     loop {
         let (link, request) = sending.aim().await?;
         let lent = items.as_mut().and_then(Items::lend);
         let answers = match lent {
-            Some(lent) => link.connection.request_channel(request, lent, window),
+            Some(lent) => link.connection.try_request_channel(request, lent, window),
             None => link.connection.request_stream(request, window),
         };
         let mut answers = Answers::new(answers, &patience);
@@ -79,7 +79,7 @@ impl Patience {
     }
 
     /// Counts items on their way out as a sign of life, if that matters.
-    fn watch(&self, items: BoxStream<'static, Bytes>) -> BoxStream<'static, Bytes> {
+    fn watch(&self, items: BoxStream<'static, Item>) -> BoxStream<'static, Item> {
         if self.silence.is_none() {
             return items;
         }
@@ -96,17 +96,24 @@ impl Patience {
 }
 
 /// The answers that come on one connection; dropping them cancels the call.
-struct Answers {
+struct Answers<R> {
     answers: Option<ResponseStream>,
     patience: Patience,
     /// Since when nothing came.
     since: Instant,
     alarm: Option<Pin<Box<Sleep>>>,
+    request: PhantomData<fn() -> R>,
 }
 
-impl Answers {
+impl<R> Answers<R> {
     fn new(answers: ResponseStream, patience: &Patience) -> Self {
-        Self { answers: Some(answers), patience: patience.clone(), since: Instant::now(), alarm: None }
+        Self {
+            answers: Some(answers),
+            patience: patience.clone(),
+            since: Instant::now(),
+            alarm: None,
+            request: PhantomData,
+        }
     }
 
     /// Ready once it has taken too long.
@@ -128,13 +135,13 @@ impl Answers {
     }
 }
 
-impl Stream for Answers {
-    type Item = Result<Answer, RpcError>;
+impl<R: Request> Stream for Answers<R> {
+    type Item = Result<R::Answer, RpcError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let Some(answers) = &mut self.answers else { return Poll::Ready(None) };
         let item = match answers.poll_next_unpin(cx) {
-            Poll::Ready(item) => item.map(|item| item.map_err(rpc_error).and_then(metadata::read_answer)),
+            Poll::Ready(item) => item.map(|item| item.map_err(rpc_error).and_then(R::read)),
             Poll::Pending if self.poll_alarm(cx).is_pending() => return Poll::Pending,
             Poll::Pending => Some(Err(exceeded())),
         };
