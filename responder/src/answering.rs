@@ -1,17 +1,19 @@
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures::future::{self, BoxFuture};
 use futures::stream::{self, BoxStream};
-use futures::{FutureExt, StreamExt};
+use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
 use tokio::time::Instant;
 use towline_requester::Handling;
 use towline_rsocket::StreamError;
 use towline_rsocket::engine::{Inbound, Item, Payload, Responder};
-use towline_service_api::{Answer, Dispatch, Encoding, Interaction, Reply, Request, RpcError};
+use towline_service_api::{Answer, Encoding, Interaction, Reply, Request, RpcError};
 
 use crate::head::Head;
-use crate::outcome::{payload, stream_error};
+use crate::outcome::{payload, rpc_error, stream_error};
 use crate::route::Route;
-use crate::table::Table;
+use crate::table::{Service, Table};
 
 /// Answers requests with the services of an app.
 pub(crate) struct Answering {
@@ -20,13 +22,13 @@ pub(crate) struct Answering {
     default: Encoding,
 }
 
-/// A request that found its handler.
-struct Found {
-    reply: Reply,
-    handling: Handling,
+/// A request that found its service.
+enum Found {
+    /// Read, and given to its handler.
+    Call(Reply, Handling),
+    /// As it came, for a service that takes whole payloads.
+    Whole(Arc<dyn Responder>, Payload, Option<Inbound>, Handling),
 }
-
-type Items = BoxStream<'static, Result<Bytes, RpcError>>;
 
 impl Answering {
     pub(crate) fn new(table: Table, default: Encoding) -> Self {
@@ -34,23 +36,28 @@ impl Answering {
     }
 
     /// Reads a request and starts its handler. Errors: RST-600404, RST-700501, RST-201404, or past its deadline.
-    fn open(&self, request: Payload, interaction: Interaction, items: Option<Items>) -> Result<Found, RpcError> {
-        let Payload { metadata: sent, data: arguments } = request;
+    fn open(&self, request: Payload, interaction: Interaction, items: Option<Inbound>) -> Result<Found, RpcError> {
+        let sent = request.metadata.clone();
         let head = Head::read(sent.as_deref().unwrap_or_default());
         let route = Route::parse(head.route()?);
-        let (encoding, accept) = head.encodings(self.default)?;
         let left = head.deadline();
         if left.is_some_and(|left| left.is_zero()) {
             return Err(RpcError::canceled("deadline exceeded"));
         }
-        let service: &dyn Dispatch = self.table.find(route).ok_or_else(|| self.table.missing(route))?;
-        let request = Request { encoding, accept, arguments, items };
-        let reply = service.dispatch(route.method, interaction, request)?;
         let handling = Handling::new(left.map(|left| Instant::now() + left)).with_metadata(sent.clone());
-        Ok(Found { reply, handling })
+        let entry = self.table.find(route).ok_or_else(|| self.table.missing(route))?;
+        match &entry.service {
+            Service::Calls(service) => {
+                let (encoding, accept) = head.encodings(self.default)?;
+                let items = items.map(|items| items.map(data).boxed());
+                let request = Request { encoding, accept, arguments: request.data, items };
+                Ok(Found::Call(service.dispatch(route.method, interaction, request)?, handling))
+            }
+            Service::Payloads(responder) => Ok(Found::Whole(Arc::clone(responder), request, items, handling)),
+        }
     }
 
-    fn stream(&self, request: Payload, interaction: Interaction, items: Option<Items>) -> BoxStream<'static, Item> {
+    fn stream(&self, request: Payload, interaction: Interaction, items: Option<Inbound>) -> BoxStream<'static, Item> {
         match self.open(request, interaction, items) {
             Ok(found) => found.many(),
             Err(error) => stream::once(future::ready(Err(stream_error(error)))).boxed(),
@@ -59,24 +66,43 @@ impl Answering {
 }
 
 impl Found {
-    fn one(self) -> BoxFuture<'static, Result<Option<Payload>, StreamError>> {
-        let Self { reply, handling } = self;
-        let answer = match reply {
-            Reply::Single(answer) => answer,
-            // Generated servers never do this.
-            Reply::Stream(mut answers) => {
-                async move { answers.next().await.unwrap_or_else(|| Ok(Answer { encoding: None, data: Bytes::new() })) }
-                    .boxed()
+    fn none(self) -> BoxFuture<'static, Result<(), StreamError>> {
+        match self {
+            Self::Whole(responder, request, _, handling) => {
+                handling.run(responder.fire_and_forget(request).map(Ok)).map_err(stream_error).boxed()
             }
-        };
-        handling.run(answer).map(|answer| payload(answer).map(Some)).boxed()
+            call @ Self::Call(..) => call.one().map_ok(drop).boxed(),
+        }
+    }
+
+    fn one(self) -> BoxFuture<'static, Result<Option<Payload>, StreamError>> {
+        match self {
+            Self::Call(Reply::Single(answer), handling) => {
+                handling.run(answer).map(|answer| payload(answer).map(Some)).boxed()
+            }
+            // Generated servers never do this.
+            Self::Call(Reply::Stream(mut answers), handling) => {
+                let nothing = || Ok(Answer { encoding: None, data: Bytes::new() });
+                let answer = async move { answers.next().await.unwrap_or_else(nothing) };
+                handling.run(answer).map(|answer| payload(answer).map(Some)).boxed()
+            }
+            Self::Whole(responder, request, _, handling) => {
+                handling.run(responder.request_response(request).map_err(rpc_error)).map_err(stream_error).boxed()
+            }
+        }
     }
 
     fn many(self) -> BoxStream<'static, Item> {
-        let Self { reply, handling } = self;
-        match reply {
-            Reply::Single(answer) => stream::once(handling.run(answer).map(payload)).boxed(),
-            Reply::Stream(answers) => handling.stream(answers).map(payload).boxed(),
+        match self {
+            Self::Call(Reply::Single(answer), handling) => stream::once(handling.run(answer).map(payload)).boxed(),
+            Self::Call(Reply::Stream(answers), handling) => handling.stream(answers).map(payload).boxed(),
+            Self::Whole(responder, request, items, handling) => {
+                let answers = match items {
+                    None => responder.request_stream(request),
+                    Some(items) => responder.request_channel(request, items),
+                };
+                handling.stream(answers.map_err(rpc_error)).map_err(stream_error).boxed()
+            }
         }
     }
 }
@@ -84,7 +110,7 @@ impl Found {
 impl Responder for Answering {
     fn fire_and_forget(&self, request: Payload) -> BoxFuture<'static, ()> {
         match self.open(request, Interaction::FireAndForget, None) {
-            Ok(found) => found.one().map(|answer| report(answer.err())).boxed(),
+            Ok(found) => found.none().map(|outcome| report(outcome.err())).boxed(),
             Err(error) => {
                 report(Some(stream_error(error)));
                 future::ready(()).boxed()
@@ -104,12 +130,16 @@ impl Responder for Answering {
     }
 
     fn request_channel(&self, first: Payload, items: Inbound) -> BoxStream<'static, Item> {
-        let items = items.map(|item| match item {
-            Ok(item) => Ok(item.data),
-            Err(error) => Err(RpcError::from_wire(error.code.0, error.message)),
-        });
-        self.stream(first, Interaction::RequestChannel, Some(items.boxed()))
+        self.stream(first, Interaction::RequestChannel, Some(items))
     }
+
+    fn metadata_push(&self, metadata: Bytes) {
+        self.table.whole().for_each(|responder| responder.metadata_push(metadata.clone()));
+    }
+}
+
+fn data(item: Item) -> Result<Bytes, RpcError> {
+    item.map(|item| item.data).map_err(rpc_error)
 }
 
 /// Nobody hears of what became of a one-way request: the log does.

@@ -19,6 +19,11 @@ pub(crate) fn payload(answer: Result<Answer, RpcError>) -> Result<Payload, Strea
     Ok(Payload { metadata: encoding.map(|encoding| METADATA[&encoding].clone()), data })
 }
 
+/// An error as it came.
+pub(crate) fn rpc_error(error: StreamError) -> RpcError {
+    RpcError::from_wire(error.code.0, error.message)
+}
+
 /// An error as it travels. Codes of connections (a nested call lost its own) never go out on a stream.
 pub(crate) fn stream_error(error: RpcError) -> StreamError {
     let code = ErrorCode(error.code);

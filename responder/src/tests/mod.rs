@@ -9,7 +9,7 @@ use towline_service_api::{Accept, Contract, Dispatch, Encoding, Interaction, Rep
 
 use crate::head::{Head, NO_ROUTING};
 use crate::route::Route;
-use crate::table::Table;
+use crate::table::{Entry, Table};
 
 fn route(group: &'static str, service: &'static str, method: &'static str, version: &'static str) -> Route<'static> {
     Route { group, service, method, version }
@@ -54,8 +54,8 @@ fn a_service_is_found_exactly_or_if_it_is_the_only_one() {
     static FIRST: Contract = contract("", "1");
     static SECOND: Contract = contract("g", "2");
     let found = |contracts: &[&'static Contract], route| {
-        let table = Table::new(contracts.iter().map(|contract| Arc::new(Named(contract)) as _).collect());
-        table.find(route).map(|service| service.contract().key.to_string()).ok_or_else(|| table.missing(route).message)
+        let table = Table::new(contracts.iter().map(|contract| Entry::calls(Arc::new(Named(contract)))).collect());
+        table.find(route).map(|entry| entry.key.to_string()).ok_or_else(|| table.missing(route).message)
     };
     let both = [&FIRST, &SECOND];
     assert_eq!(found(&both, route("", "S", "m", "1")).unwrap(), "S:1");
