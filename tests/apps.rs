@@ -11,11 +11,17 @@ mod built_in;
 mod desk;
 #[path = "apps/inside.rs"]
 mod inside;
+#[path = "apps/legacy.rs"]
+mod legacy;
 #[path = "apps/load.rs"]
 mod load;
 #[path = "apps/losses.rs"]
 mod losses;
 #[path = "apps/pressure.rs"]
 mod pressure;
+#[path = "apps/raw.rs"]
+mod raw;
+#[path = "apps/raw_bounds.rs"]
+mod raw_bounds;
 #[path = "apps/shapes.rs"]
 mod shapes;

@@ -37,6 +37,11 @@ impl App {
         Self { core, name: name.into(), uuid: uuid.into() }
     }
 
+    #[cfg(feature = "raw")]
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
     /// A client of a service, wherever it runs: `app.client::<UserServiceClient>()`.
     pub fn client<C: Client>(&self) -> C {
         C::from_caller(self.caller())

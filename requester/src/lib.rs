@@ -37,6 +37,8 @@ mod keeper;
 mod link;
 mod metadata;
 mod pool;
+#[cfg(feature = "raw")]
+pub mod raw;
 mod request;
 mod retry;
 mod sending;

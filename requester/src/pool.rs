@@ -164,7 +164,7 @@ impl Pool {
         if texts.is_empty() { "none has answered yet".to_owned() } else { texts.join("; ") }
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "raw"))]
     pub(crate) fn all(&self) -> Vec<Arc<Link>> {
         Vec::clone(&self.links.load())
     }

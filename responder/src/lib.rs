@@ -38,6 +38,8 @@ mod answering;
 mod head;
 mod limit;
 mod outcome;
+#[cfg(feature = "raw")]
+pub mod raw;
 mod route;
 mod serve;
 mod table;
