@@ -81,6 +81,7 @@ async fn a_listener_for_tls_never_answers_plaintext() {
             assert_eq!(answer(&address, bytes).await, b"", "{scheme}");
         }
         broker.until("towline_setups_refused_total", 4.0).await;
+        assert_eq!(broker.labelled("towline_setups_refused_total", "plaintext"), 4.0);
         let port = address.rsplit(':').next().expect("a port");
         expect_health(trusting(&format!("tls://localhost:{port}"))).await;
     }
@@ -97,10 +98,13 @@ async fn a_listener_for_tls_never_answers_plaintext() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tls_client_of_a_broker_without_certificate_is_closed_at_once() {
+async fn a_tls_client_of_a_broker_without_certificate_gets_an_alert_and_is_closed_at_once() {
     let broker = Broker::start().await;
-    assert_eq!(answer(&broker.address, CLIENT_HELLO).await, b"");
-    assert_eq!(broker.labelled("towline_setups_refused_total", "opening"), 1.0);
+    let handshake_failure = [0x15, 3, 3, 0, 2, 2, 40];
+    assert_eq!(answer(&broker.address, CLIENT_HELLO).await, handshake_failure);
+    let long = [CLIENT_HELLO, &[0; 16_000]].concat();
+    assert_eq!(answer(&broker.address, &long).await, handshake_failure, "however much of it was not read");
+    assert_eq!(broker.labelled("towline_setups_refused_total", "no_certificate"), 2.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

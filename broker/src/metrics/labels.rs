@@ -75,6 +75,10 @@ label! {
         Timeout = "timeout",
         /// TLS or WebSocket did not come about, or it was another protocol.
         Opening = "opening",
+        /// It spoke TLS, and this broker has no certificate.
+        NoCertificate = "no_certificate",
+        /// It spoke plaintext to a listener for TLS.
+        Plaintext = "plaintext",
         /// Larger than `listen.setup_max`.
         TooLarge = "too_large",
         /// Not a SETUP, or not a valid one.

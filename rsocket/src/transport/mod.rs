@@ -96,5 +96,20 @@ pub async fn write_all(transport: &dyn Transport, batch: &mut Batch) -> io::Resu
     Ok(())
 }
 
+/// Reads after which what still comes is not waited for.
+const READS: usize = 16;
+
+/// Reads what is there: closing a socket with unread bytes would take back what was written.
+fn discard(transport: &dyn Transport) {
+    let mut bytes = BytesMut::new();
+    for _ in 0..READS {
+        bytes.clear();
+        bytes.reserve(16 * 1024);
+        if !matches!(transport.try_read(&mut bytes), Ok(1..)) {
+            return;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! What happens to a connection until its read loop begins.
 
-use super::layers::first_byte;
+use super::layers::{NotOpened, first_byte};
 use super::listen::Listener;
 use super::room::Place;
 use super::setup::{self, Accepted, Refused};
@@ -89,10 +89,10 @@ async fn welcome(relay: Arc<Relay>, socket: Box<dyn Transport>, is_secure: bool,
     }
     match by(deadline, relay.layers.open(socket, first, is_secure)).await {
         Ok(Ok((transport, buffer))) => serve(relay, transport, LinkKind::App, buffer, begun).await,
-        Ok(Err(error)) => {
+        Ok(Err(NotOpened { reason, error })) => {
             // Who only looked whether somebody listens was not refused.
             if error.kind() != ErrorKind::UnexpectedEof {
-                relay.meters.setups_refused.of(SetupRefusal::Opening).increment(1);
+                relay.meters.setups_refused.of(reason).increment(1);
             }
             tracing::debug!(peer, %error, "a connection did not get to RSocket");
         }

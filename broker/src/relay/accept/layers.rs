@@ -1,5 +1,6 @@
 //! What a connection speaks, told by its first bytes: TLS, then looked at again inside; WebSocket; RSocket itself.
 
+use crate::metrics::SetupRefusal;
 use bytes::BytesMut;
 use rsocket::ReadBuffer;
 use rsocket::transport::websocket::{Refusal, Upgrade};
@@ -23,6 +24,25 @@ pub(crate) struct Layers {
     pub max_frame: usize,
 }
 
+/// A connection that did not get to RSocket.
+#[derive(Debug)]
+pub(crate) struct NotOpened {
+    pub reason: SetupRefusal,
+    pub error: io::Error,
+}
+
+impl From<io::Error> for NotOpened {
+    fn from(error: io::Error) -> Self {
+        Self { reason: SetupRefusal::Opening, error }
+    }
+}
+
+impl NotOpened {
+    fn new(reason: SetupRefusal, why: &str) -> Self {
+        Self { reason, error: io::Error::new(ErrorKind::Unsupported, why) }
+    }
+}
+
 impl Layers {
     /// Takes off what is around RSocket; `first` has been read. Takes as long as the client does: give it a timeout.
     ///
@@ -33,16 +53,19 @@ impl Layers {
         mut inner: Box<dyn Transport>,
         mut first: BytesMut,
         is_secure: bool,
-    ) -> io::Result<(Arc<dyn Transport>, ReadBuffer)> {
+    ) -> Result<(Arc<dyn Transport>, ReadBuffer), NotOpened> {
         let mut byte = first_byte(&*inner, &mut first).await?;
         if byte == TLS {
             let Some(tls) = &self.tls else {
-                return Err(io::Error::new(ErrorKind::Unsupported, "a TLS client, and this broker has no certificate"));
+                TlsTransport::refuse(&*inner).await?;
+                let why = "a TLS client, and this broker has no certificate: set tls.certificate and tls.key";
+                return Err(NotOpened::new(SetupRefusal::NoCertificate, why));
             };
             inner = Box::new(TlsTransport::accept(inner, tls, std::mem::take(&mut first)).await?);
             byte = first_byte(&*inner, &mut first).await?;
         } else if is_secure {
-            return Err(io::Error::new(ErrorKind::Unsupported, "plaintext on a listener for TLS"));
+            let why = "plaintext on a listener for TLS: the client's address begins with tls:// or wss://";
+            return Err(NotOpened::new(SetupRefusal::Plaintext, why));
         }
         if byte.is_ascii_uppercase() {
             let admit = |upgrade: &Upgrade<'_>| self.admit(upgrade.origin);
@@ -60,7 +83,7 @@ impl Layers {
         if self.origins.iter().any(|allowed| allowed == "*" || allowed.eq_ignore_ascii_case(origin)) {
             return Ok(());
         }
-        Err(Refusal::new(403, "pages of this origin may not connect: the broker's listen.origins does not name it"))
+        Err(Refusal::new(403, "pages of this origin may not connect: add it to the broker's listen.origins"))
     }
 }
 

@@ -70,6 +70,11 @@ pub(super) fn handshake(error: &Error) -> io::Error {
             | AlertDescription::CertificateUnknown
             | AlertDescription::CertificateExpired),
         ) => format!("the peer refused the certificate of this side: {alert:?}"),
+        // Also what our listeners say that have no certificate.
+        Error::AlertReceived(alert @ AlertDescription::HandshakeFailure) => {
+            let text = format!("the peer refused the TLS handshake: {alert:?}");
+            return io::Error::new(io::ErrorKind::Unsupported, text);
+        }
         Error::AlertReceived(alert) => format!("the peer refused the TLS handshake: {alert:?}"),
         error => format!("the TLS handshake failed: {error}"),
     };

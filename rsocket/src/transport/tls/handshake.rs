@@ -1,6 +1,6 @@
 use super::transport::READ;
 use super::{ClientTls, ServerTls, TlsTransport, error};
-use crate::transport::{Batch, Transport, readable, write_all};
+use crate::transport::{Batch, Transport, discard, readable, write_all};
 use bytes::BytesMut;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, ServerConnection};
@@ -8,7 +8,22 @@ use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+/// The fatal alert handshake_failure, as every version of TLS reads it (RFC 8446, 5.1 and 6).
+const NO_HANDSHAKE: [u8; 7] = [0x15, 3, 3, 0, 2, 2, 40];
+
 impl TlsTransport {
+    /// Tells a client that has begun its handshake that there is no TLS here, in a way that it understands.
+    ///
+    /// # Errors
+    /// If the client is gone.
+    pub async fn refuse(inner: &dyn Transport) -> io::Result<()> {
+        let mut alert = Batch::default();
+        alert.push(NO_HANDSHAKE[..].into());
+        write_all(inner, &mut alert).await?;
+        discard(inner);
+        Ok(())
+    }
+
     /// Completes the server's handshake; `first` was read from `inner` already. Takes as long as the client does: give it
     /// a timeout.
     ///
@@ -23,8 +38,8 @@ impl TlsTransport {
     /// Completes the client's handshake with the server called `host`: a DNS name or an IP address, without a port.
     ///
     /// # Errors
-    /// The server speaks no TLS (`Unsupported`) or is not trusted (`InvalidData`), it hung up (`UnexpectedEof`), or `host` is
-    /// no name (`InvalidInput`). The text says what to do.
+    /// The server speaks no TLS, or none that suits (`Unsupported`), it is not trusted (`InvalidData`), it hung up
+    /// (`UnexpectedEof`), or `host` is no name (`InvalidInput`). The text says what to do.
     pub async fn connect(inner: Box<dyn Transport>, tls: &ClientTls, host: &str) -> io::Result<Self> {
         let name = ServerName::try_from(host.to_owned()).map_err(|_| {
             io::Error::new(ErrorKind::InvalidInput, format!("{host:?} is no host name a certificate could be for"))

@@ -1,6 +1,6 @@
 use super::http::{self, Fields, MAX_FIELDS};
 use super::mask::Masks;
-use crate::transport::Transport;
+use crate::transport::{Transport, discard};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::BytesMut;
@@ -75,7 +75,7 @@ pub(super) async fn accept(
         }
         Err(refusal) => {
             http::write(inner, &refusal.response()).await?;
-            http::discard(inner);
+            discard(inner);
             Err(io::Error::new(
                 io::ErrorKind::InvalidData,
                 format!("refused with {}: {}", refusal.status, refusal.text),

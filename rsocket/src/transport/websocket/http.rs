@@ -9,8 +9,6 @@ use std::io;
 pub(super) const MAX_HEAD: usize = 16 * 1024;
 /// Header fields it may have.
 pub(super) const MAX_FIELDS: usize = 64;
-/// Reads after which an unread body is not waited for.
-const READS: usize = 16;
 
 /// Reads until the empty line that ends a head; returns the length of the head, or `None` if it is too long.
 pub(super) async fn read_head(inner: &dyn Transport, bytes: &mut BytesMut) -> io::Result<Option<usize>> {
@@ -43,18 +41,6 @@ pub(super) async fn write(inner: &dyn Transport, text: &str) -> io::Result<()> {
     let mut batch = Batch::default();
     batch.push(BytesMut::from(text));
     write_all(inner, &mut batch).await
-}
-
-/// Reads what is there: closing a socket with unread bytes would take back what was written.
-pub(super) fn discard(inner: &dyn Transport) {
-    let mut bytes = BytesMut::new();
-    for _ in 0..READS {
-        bytes.clear();
-        bytes.reserve(MAX_HEAD);
-        if !matches!(inner.try_read(&mut bytes), Ok(1..)) {
-            return;
-        }
-    }
 }
 
 /// The fields of a head.
