@@ -7,11 +7,13 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use rsocket::{ErrorCode, Frame};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
@@ -96,6 +98,26 @@ async fn accept(listener: &TcpListener, limits: Limits, router: &Router, phases:
     }
 }
 
+/// What an RSocket client is told that connects here.
+const NOT_RSOCKET: &str =
+    "this is the management port, which speaks HTTP: connect to a listener of the broker (listen.addresses)";
+
+/// Whether the first byte is none of HTTP, but of RSocket: of the length of a SETUP.
+async fn is_rsocket(stream: &TcpStream) -> bool {
+    let mut first = [0];
+    matches!(stream.peek(&mut first).await, Ok(1)) && first == [0]
+}
+
+/// Answers in the client's own protocol, so that it need not guess.
+async fn refuse(mut stream: TcpStream) -> io::Result<()> {
+    stream.write_all(Frame::error(0, ErrorCode::REJECTED_SETUP, NOT_RSOCKET).wire()).await?;
+    stream.shutdown().await?;
+    // Closing a socket with unread bytes would take back what was written.
+    let mut unread = [0; HEAD_BYTES];
+    while stream.read(&mut unread).await? > 0 {}
+    Ok(())
+}
+
 async fn converse(
     stream: TcpStream,
     limits: Limits,
@@ -103,6 +125,20 @@ async fn converse(
     mut phases: PhaseWatch,
     _slot: OwnedSemaphorePermit,
 ) {
+    let seen = tokio::select! {
+        seen = timeout(limits.head, is_rsocket(&stream)) => seen,
+        () = phases.reached(Phase::Stopped) => return,
+    };
+    match seen {
+        Ok(false) => {}
+        Ok(true) => {
+            debug!("an RSocket client is at the management port");
+            // Whoever does not go in that time is gone then.
+            let _ = timeout(limits.finish, refuse(stream)).await;
+            return;
+        }
+        Err(_elapsed) => return,
+    }
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)

@@ -70,6 +70,19 @@ async fn other_paths_and_methods_are_refused_in_words() {
 }
 
 #[tokio::test]
+async fn an_rsocket_client_is_told_in_its_own_protocol_that_this_is_the_wrong_port() {
+    let (address, _lifecycle, _task) = served(WIDE).await;
+    let mut stream = TcpStream::connect(address).await.expect("the port accepts");
+    // The length of a SETUP, and all of its header and version.
+    stream.write_all(&[0, 1, 0, 0, 0, 0, 0, 0x05, 0, 0, 1, 0, 0]).await.expect("it is taken");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.expect("the end of the connection");
+    let frame = rsocket::FrameRef::parse(&answer[3..]).expect("a frame");
+    assert_eq!((frame.stream_id(), frame.error_code()), (0, rsocket::ErrorCode::REJECTED_SETUP.0));
+    assert!(frame.data().starts_with(b"this is the management port"), "{frame:?}");
+}
+
+#[tokio::test]
 async fn a_client_that_says_nothing_loses_its_slot() {
     let (address, _lifecycle, _task) = served(Limits { connections: 1, head: Duration::from_millis(50), ..WIDE }).await;
     let mut slow = TcpStream::connect(address).await.expect("the port accepts");
@@ -86,6 +99,9 @@ async fn an_idle_connection_does_not_hold_up_the_stop() {
     idle.write_all(b"GET /livez HTTP/1.1\r\nHost: t\r\n\r\n").await.expect("the request is taken");
     let mut first = [0; 15];
     idle.read_exact(&mut first).await.expect("an answer begins");
+    let _silent = TcpStream::connect(address).await.expect("the port accepts");
+    // Both are taken once a later one has been answered.
+    assert!(get(address, "/livez").await.starts_with("HTTP/1.1 200 "));
     lifecycle.enter(Phase::Stopped);
     task.await.expect("the server ends");
     assert!(TcpStream::connect(address).await.is_err());
