@@ -58,6 +58,12 @@ pub trait Transport: Send + Sync + 'static {
         0
     }
 
+    /// Ends this side's direction: the peer sees the end of the stream, and what it sends meanwhile can still be read. A
+    /// transport without halves ends both.
+    fn finish(&self) {
+        self.shutdown();
+    }
+
     /// Ends both directions; the peer sees the end of the stream, a waiting reader of this side wakes.
     fn shutdown(&self);
 

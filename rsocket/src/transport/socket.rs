@@ -43,6 +43,11 @@ macro_rules! socket_transport {
                 Ok(written)
             }
 
+            fn finish(&self) {
+                // A socket that is gone already needs no end.
+                let _ = socket2::SockRef::from(&self.stream).shutdown(std::net::Shutdown::Write);
+            }
+
             fn shutdown(&self) {
                 // A socket that is gone already needs no shutdown.
                 let _ = socket2::SockRef::from(&self.stream).shutdown(std::net::Shutdown::Both);

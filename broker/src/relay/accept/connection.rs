@@ -32,6 +32,9 @@ const LARGE_SETUP: usize = 4 * 1024;
 /// Large SETUPs read at one time.
 pub(crate) const LARGE_SETUPS: usize = 1024;
 
+/// Bytes behind a refused SETUP that are read and dropped.
+const UNREAD: usize = 1024 * 1024;
+
 /// What comes after the time is up is still taken, for so long.
 const LAST_LOOK: Duration = Duration::from_millis(100);
 
@@ -123,10 +126,14 @@ async fn serve(
         Ok(Err(Some(refused))) => {
             relay.meters.setups_refused.of(refused.reason).increment(1);
             tracing::debug!(peer, code = %refused.code, reason = refused.text, "connection refused");
-            return say(&*transport, &refused).await;
+            drop(buffer);
+            return say(&relay, &*transport, &refused).await;
         }
         Ok(Err(None)) => return transport.shutdown(),
-        Err(_) => return too_late(&relay, &*transport).await,
+        Err(_) => {
+            drop(buffer);
+            return too_late(&relay, &*transport).await;
+        }
     };
     let Accepted { app, services, keepalive, lifetime, dialect, is_leased } = accepted;
     let watch = Watch::new(Instant::now(), keepalive, lifetime);
@@ -259,14 +266,35 @@ async fn too_late(relay: &Relay, transport: &dyn Transport) {
         ErrorCode::INVALID_SETUP,
         "no SETUP came in time: send it at once after connecting",
     );
-    say(transport, &refused).await;
+    say(relay, transport, &refused).await;
 }
 
-/// Sends a refusal and ends the connection.
-async fn say(transport: &dyn Transport, refused: &Refused) {
+/// Sends a refusal and ends the connection. Requests may be on their way behind SETUP: a socket that is closed with them
+/// unread resets the connection, and many a client then forgets what it was told and reports the reset. So the other end
+/// is waited for, no longer than for a SETUP.
+async fn say(relay: &Relay, transport: &dyn Transport, refused: &Refused) {
     let mut batch = Batch::default();
     batch.push(refused.frame().into_wire());
     // Whoever does not take one frame in a second does not get it.
-    let _ = timeout(Duration::from_secs(1), write_all(transport, &mut batch)).await;
+    if matches!(timeout(Duration::from_secs(1), write_all(transport, &mut batch)).await, Ok(Ok(()))) {
+        transport.finish();
+        // That time is up: what comes later is the client's loss.
+        let _ = timeout(relay.limits.setup_timeout, ended(transport)).await;
+    }
     transport.shutdown();
+}
+
+/// Reads until the client has ended its side too, or has sent more than could be on its way.
+async fn ended(transport: &dyn Transport) {
+    let mut unread = BytesMut::new();
+    let mut left = UNREAD;
+    while left > 0 && readable(transport).await.is_ok() {
+        unread.clear();
+        unread.reserve(4 * 1024);
+        match transport.try_read(&mut unread) {
+            Ok(1..) => left = left.saturating_sub(unread.len().max(1)),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Ok(0) | Err(_) => return,
+        }
+    }
 }

@@ -141,6 +141,15 @@ impl TlsTransport {
         if taken == 0 { Err(ErrorKind::WriteZero.into()) } else { Ok(taken) }
     }
 
+    /// Says that nothing follows.
+    fn notify(&self) {
+        // Somebody may be writing: then the end of the stream has to do.
+        if let Some(mut unsent) = self.unsent.try_lock() {
+            self.session.lock().send_close_notify();
+            let _best_effort = self.push(&mut unsent);
+        }
+    }
+
     /// Writes what is unsent and what the session has to say.
     pub(super) fn push(&self, unsent: &mut Batch) -> io::Result<()> {
         loop {
@@ -224,12 +233,13 @@ impl Transport for TlsTransport {
         self.held.load(Ordering::Relaxed)
     }
 
+    fn finish(&self) {
+        self.notify();
+        self.inner.finish();
+    }
+
     fn shutdown(&self) {
-        // Somebody may be writing: then the end of the stream has to do.
-        if let Some(mut unsent) = self.unsent.try_lock() {
-            self.session.lock().send_close_notify();
-            let _best_effort = self.push(&mut unsent);
-        }
+        self.notify();
         self.inner.shutdown();
     }
 

@@ -112,6 +112,21 @@ impl WebSocketTransport {
         self.write(|writer| writer.code = code);
     }
 
+    /// Sends CLOSE if that is possible at once: between messages, and if the peer takes it.
+    fn close(&self) {
+        self.write(|writer| {
+            if !writer.is_closed
+                && let Some(frame) = writer.encoder.close(writer.code)
+            {
+                writer.unsent.push(frame);
+                // The connection ends anyway.
+                let _ = writer.flush(&*self.inner);
+            }
+            writer.is_closed = true;
+            writer.unsent = Batch::default();
+        });
+    }
+
     /// Reads once from the inner transport, at most what `into` has room for, and decodes it.
     fn read(&self, reader: &mut Reader, into: &mut BytesMut) -> io::Result<usize> {
         let free = into.capacity() - into.len();
@@ -206,17 +221,13 @@ impl Transport for WebSocketTransport {
         self.held.load(Ordering::Relaxed) + self.inner.held()
     }
 
-    /// Sends CLOSE if that is possible at once: between messages, and if the peer takes it.
+    fn finish(&self) {
+        self.close();
+        self.inner.finish();
+    }
+
     fn shutdown(&self) {
-        self.write(|writer| {
-            if let Some(frame) = writer.encoder.close(writer.code) {
-                writer.unsent.push(frame);
-                // The connection ends anyway.
-                let _ = writer.flush(&*self.inner);
-            }
-            writer.is_closed = true;
-            writer.unsent = Batch::default();
-        });
+        self.close();
         self.inner.shutdown();
     }
 
