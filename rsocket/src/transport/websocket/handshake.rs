@@ -104,7 +104,10 @@ fn answer(head: &[u8], admit: impl FnOnce(&Upgrade<'_>) -> Result<(), Refusal>) 
         return Err(bad("HTTP/1.1 is needed to upgrade to WebSocket"));
     }
     if method != "GET" {
-        return Err(Refusal::new(405, "this port speaks RSocket over WebSocket: GET with Upgrade: websocket"));
+        return Err(Refusal::new(
+            405,
+            "this port speaks RSocket and no plain HTTP: use an RSocket client, or WebSocket (GET, Upgrade: websocket)",
+        ));
     }
     let one = |name| fields.one(name).map_err(|()| bad(&format!("{name} is there twice, or is no text")));
     if fields.has("Transfer-Encoding") || one("Content-Length")?.is_some_and(|len| len != "0") {
@@ -114,7 +117,9 @@ fn answer(head: &[u8], admit: impl FnOnce(&Upgrade<'_>) -> Result<(), Refusal>) 
         return Err(bad("Host is missing"));
     }
     if !fields.lists("Upgrade", "websocket", false) || !fields.lists("Connection", "upgrade", false) {
-        return Err(upgrade("this port speaks RSocket over WebSocket: connect with Upgrade: websocket"));
+        return Err(upgrade(
+            "this port speaks RSocket and no plain HTTP: use an RSocket client, or WebSocket (Upgrade: websocket)",
+        ));
     }
     if one("Sec-WebSocket-Version")? != Some("13") {
         return Err(upgrade("version 13 of WebSocket is spoken here"));
