@@ -34,7 +34,7 @@ const REQUIREMENTS: &[(&str, &[u32])] = &[
 fn rows(text: &str) -> impl Iterator<Item = Vec<&str>> {
     text.lines()
         .filter(|line| line.starts_with("| ") && !line.starts_with("| --- "))
-        .filter(|line| !line.starts_with("| id ") && !line.starts_with("| what it does "))
+        .filter(|line| !["| id ", "| what it does ", "| mistake "].iter().any(|head| line.starts_with(head)))
         .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
 }
 
@@ -69,6 +69,20 @@ fn every_misbehaviour_has_a_test_that_exists() {
         count += 1;
     }
     assert!(count > 20, "{count} rows");
+}
+
+#[test]
+fn every_first_error_has_a_test_that_exists() {
+    let text = document("docs/first-errors.md");
+    let mut count = 0;
+    for row in rows(&text) {
+        let [mistake, sees, why, next, tests] = row[..] else { panic!("{row:?} has not five cells") };
+        assert!([mistake, sees, why, next].iter().all(|cell| !cell.is_empty()) && !named(tests).is_empty(), "{row:?}");
+        let faults: Vec<_> = named(tests).into_iter().filter_map(fault).collect();
+        assert!(faults.is_empty(), "{mistake}: {faults:?}");
+        count += 1;
+    }
+    assert!(count > 30, "{count} rows");
 }
 
 #[test]

@@ -23,7 +23,8 @@ pub(crate) struct Process {
     pub address: String,
     /// Of all listeners.
     pub addresses: Vec<String>,
-    management: String,
+    /// Of the management port.
+    pub management: String,
     logged: Arc<AtomicUsize>,
 }
 
