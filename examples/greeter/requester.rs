@@ -1,5 +1,6 @@
 //! Calls `demo.Greeter` in every shape: `cargo run --example greeter-requester`, with a broker and a responder running.
-//! With `--loop` it calls once a second and prints `ok` or `error <code> <text>`.
+//! With `--loop` it calls once a second and prints `ok` or `error <code> <text>`; with `--json` it calls in JSON, which
+//! responders in any language read.
 
 mod api;
 mod common;
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use api::GreeterClient;
 use futures::{StreamExt, TryStreamExt, stream};
-use towline_requester::{App, CallError};
+use towline_requester::{App, CallError, Encoding};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -17,7 +18,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     if app.wait_connected().await {
         println!("ready");
     }
-    let greeter = app.client::<GreeterClient>();
+    let mut greeter = app.client::<GreeterClient>();
+    if std::env::args().any(|argument| argument == "--json") {
+        greeter = greeter.with_encoding(Encoding::Json);
+    }
     if std::env::args().any(|argument| argument == "--loop") {
         tokio::select! {
             () = call_for_ever(&greeter) => {}

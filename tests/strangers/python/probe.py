@@ -8,46 +8,22 @@ import threading
 import uuid
 from pathlib import Path
 
-from reactivestreams.subscriber import DefaultSubscriber
 from rsocket.error_codes import ErrorCode
 from rsocket.exceptions import RSocketProtocolError
 from rsocket.extensions.helpers import composite, route
-from rsocket.extensions.mimetypes import WellKnownMimeTypes
-from rsocket.helpers import create_error_future, create_future, single_transport_provider
+from rsocket.helpers import create_error_future, create_future
 from rsocket.payload import Payload
-from rsocket.request_handler import BaseRequestHandler
-from rsocket.rsocket_client import RSocketClient
 from rsocket.streams.error_stream import ErrorStream
 from rsocket.streams.stream_from_async_generator import StreamFromAsyncGenerator
 from rsocket.streams.stream_from_generator import StreamFromGenerator
-from rsocket.transports.aiohttp_websocket import TransportAioHttpClient
-from rsocket.transports.tcp import TransportTCP
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "examples" / "python"))
 import towline  # noqa: E402
+from connection import Handler, Items, connect, data, value  # noqa: E402
 
 SOON = 15
 # What a channel's other side may send before it is read.
 CREDIT = 8
-
-
-async def connect(url, handler=BaseRequestHandler, setup=b""):
-    """A client of the broker there; it is an app once something has been answered."""
-    scheme, _, address = url.partition("://")
-    if scheme == "ws":
-        transport = TransportAioHttpClient(url)
-    else:
-        host, _, port = address.rpartition(":")
-        transport = TransportTCP(*await asyncio.open_connection(host, int(port)))
-    client = RSocketClient(
-        single_transport_provider(transport),
-        handler_factory=handler,
-        metadata_encoding=WellKnownMimeTypes.MESSAGE_RSOCKET_COMPOSITE_METADATA,
-        data_encoding=WellKnownMimeTypes.APPLICATION_JSON,
-        setup_payload=Payload(b"", setup),
-    )
-    await client.connect()
-    return client
 
 
 def to(where, *arguments):
@@ -55,59 +31,17 @@ def to(where, *arguments):
     return Payload(json.dumps(arguments).encode() if arguments else b"", composite(route(where)))
 
 
-def value(payload):
-    assert towline.data_type(payload.metadata) == towline.JSON, payload
-    return json.loads(bytes(payload.data)) if payload.data else None
-
-
-def answer(of):
-    return Payload(json.dumps(of).encode())
-
-
-class Items(DefaultSubscriber):
-    """What the other side sends, an item at a time: `ahead` may come before they are read. `request(n)` asks for more."""
-
-    def __init__(self, ahead=0, refill=False):
-        super().__init__()
-        self.queue, self.ahead, self.refill = asyncio.Queue(), ahead, refill
-
-    def on_subscribe(self, subscription):
-        super().on_subscribe(subscription)
-        if self.ahead:
-            subscription.request(self.ahead)
-
-    def on_next(self, payload, is_complete=False):
-        self.queue.put_nowait(payload)
-        if is_complete:
-            self.on_complete()
-
-    def on_complete(self):
-        self.queue.put_nowait(None)
-
-    def on_error(self, exception):
-        self.queue.put_nowait(exception)
-
-    async def __aiter__(self):
-        while (item := await self.queue.get()) is not None:
-            if isinstance(item, Exception):
-                raise item
-            yield value(item)
-            if self.refill:
-                self.subscription.request(1)
-
-
-class Probe(BaseRequestHandler):
+class Probe(Handler):
     """`test.Probe`, as tests/strangers/probe.rs has it."""
 
     noted = []
     counting = 0
-    closed = None
 
     def __init__(self):
+        super().__init__()
         self.unary = {
             "echo": (["text"], lambda text: text),
             "add": (["a", "b"], lambda a, b: a + b),
-            "ping": ([], lambda: None),
             "find": (["id"], lambda id: {"id": 7, "name": "seven"} if id == 7 else None),
             "fail": (["text"], self.fail),
             "notes": ([], lambda: self.noted),
@@ -125,11 +59,13 @@ class Probe(BaseRequestHandler):
 
     async def request_response(self, payload):
         _, method = towline.called(payload.metadata)
+        if method == "ping":
+            return create_future(Payload(b""))
         if method not in self.unary:
             return create_error_future(self.unknown(payload))
         names, handler = self.unary[method]
         try:
-            return create_future(answer(handler(*towline.arguments(payload.data, *names))))
+            return create_future(data(handler(*towline.arguments(payload.data, *names))))
         except Exception as error:
             return create_error_future(error)
 
@@ -142,7 +78,7 @@ class Probe(BaseRequestHandler):
             return ErrorStream(self.unknown(payload))
         (to,) = towline.arguments(payload.data, "to")
         Probe.counting += 1
-        numbers = ((answer(number), number == to) for number in range(1, to + 1))
+        numbers = ((data(number), number == to) for number in range(1, to + 1))
         # The library leaves a generator that ended with its last item to the garbage collector: these are sure.
         return StreamFromGenerator(lambda: numbers, on_cancel=self.counted, on_complete=self.counted)
 
@@ -162,24 +98,18 @@ class Probe(BaseRequestHandler):
 
     @staticmethod
     async def sum(numbers):
-        yield answer(sum([number async for number in numbers])), True
+        yield data(sum([number async for number in numbers])), True
 
     @staticmethod
     async def chat(prefix, said):
         async for text in said:
-            yield answer(f"{prefix}: {text}"), False
-
-    async def on_error(self, error_code, payload):
-        print(f"refused: {error_code.name} {bytes(payload.data).decode()}", flush=True)
-
-    async def on_close(self, rsocket, exception=None):
-        Probe.closed.set()
+            yield data(f"{prefix}: {text}"), False
 
 
 async def serve(url):
-    Probe.closed = asyncio.Event()
+    probe = Probe()
     setup = towline.setup(name="rsocket-py", uuid=str(uuid.uuid4()), services=["test.Probe"])
-    client = await connect(url, Probe, setup)
+    client = await connect(url, probe, setup)
     # Behind SETUP: its answer comes when the services are in force.
     health = await asyncio.wait_for(client.request_response(to("towline.Health.check", "test.Probe")), SOON)
     assert value(health) == {"status": 1}, health
@@ -189,10 +119,10 @@ async def serve(url):
     def until_the_end():
         while os.read(0, 1024):
             pass
-        loop.call_soon_threadsafe(Probe.closed.set)
+        loop.call_soon_threadsafe(probe.closed.set)
 
     threading.Thread(target=until_the_end, daemon=True).start()
-    await Probe.closed.wait()
+    await probe.closed.wait()
     await client.close()
 
 
@@ -229,7 +159,7 @@ class Script:
 
     async def channel(self, method, said, *arguments):
         items = Items(refill=True)
-        sent = StreamFromGenerator(lambda: ((answer(item), nth == len(said)) for nth, item in enumerate(said, 1)))
+        sent = StreamFromGenerator(lambda: ((data(item), nth == len(said)) for nth, item in enumerate(said, 1)))
         channel = self.client.request_channel(to(f"test.Probe.{method}", *arguments), sent)
         channel.initial_request_n(1).subscribe(items)
         return [item async for item in items]
