@@ -2,6 +2,8 @@
 
 mod harness;
 
+#[path = "examples/java.rs"]
+mod java;
 #[allow(dead_code, reason = "what the tests with strangers need")]
 #[path = "strangers/program.rs"]
 mod program;

@@ -4,7 +4,7 @@ use super::harness::Broker;
 use super::java::{Java, is_here};
 use super::probe::{self, ProbeClient};
 use futures::{StreamExt, TryStreamExt, stream};
-use towline_responder::{App, Encoding};
+use towline_responder::{App, Encoding, RpcError};
 
 /// Runs the checks of strangers/script.rs in this encoding; those that are not `ok`.
 async fn not_ok(url: &str, encoding: &str) -> Vec<String> {
@@ -56,6 +56,28 @@ async fn a_rust_app_calls_a_channel_with_an_argument_of_a_starter_in_text() {
         let heard = probe.chat("a".to_owned(), said).encoding(encoding).start().try_collect::<Vec<_>>().await;
         assert_eq!(heard.expect("it answers"), expected, "{encoding}");
     }
+    app.close().await;
+    provider.kill().await;
+}
+
+/// Arguments in CBOR are an array, and the starter reads the only one bare; items and answers are alike.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rust_app_reaches_a_starter_in_json_and_without_arguments_in_cbor() {
+    if !is_here("java/java.jar") {
+        return;
+    }
+    let broker = Broker::start().await;
+    let url = format!("tcp://{}", broker.address);
+    let provider = Java::serve(&url, &[]).await;
+    let app = App::connect(url.as_str()).start().await.expect("the broker is there");
+    let probe = app.client::<ProbeClient>();
+    for encoding in [Encoding::Json, Encoding::Cbor] {
+        assert_eq!(probe.ping().encoding(encoding).await, Ok(()), "{encoding}");
+        assert_eq!(probe.sum(stream::iter(1..=100)).encoding(encoding).await, Ok(5050), "{encoding}");
+    }
+    assert_eq!(probe.echo("hi".to_owned()).await, Ok("hi".to_owned()));
+    let error = probe.echo("hi".to_owned()).encoding(Encoding::Cbor).await.expect_err("it got no argument");
+    assert_eq!(error.rpc().map(|error| error.code), Some(RpcError::INVALID), "{error:?}");
     app.close().await;
     provider.kill().await;
 }

@@ -20,7 +20,7 @@ import reactor.util.retry.Retry;
  * builder of clients needs for everything beyond the encoding.
  */
 class Link {
-    static final Duration SOON = Duration.ofSeconds(15);
+    static final Duration SOON = Duration.ofSeconds(30);
     private static final Duration LOOKS = Duration.ofMillis(50);
 
     final UpstreamManager upstream;

@@ -26,7 +26,7 @@ import reactor.core.publisher.Mono;
 // The starter wants them without a web server too.
 @EnableConfigurationProperties(ServerProperties.class)
 public class Boot {
-    private static final Duration SOON = Duration.ofSeconds(15);
+    private static final Duration SOON = Duration.ofSeconds(30);
 
     @RSocketService(serviceInterface = Who.class, group = "g1", version = "1.0.0")
     static class Served implements Who {
