@@ -26,5 +26,7 @@ mod probe;
 mod program;
 #[path = "strangers/python.rs"]
 mod python;
+#[path = "strangers/rsocket_rust.rs"]
+mod rsocket_rust;
 #[path = "strangers/script.rs"]
 mod script;

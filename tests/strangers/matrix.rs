@@ -6,11 +6,12 @@ use super::java;
 use super::probe;
 use super::program::{Missing, Stranger};
 use super::python;
+use super::rsocket_rust;
 use super::script::{self, CHECKS};
 
 /// Every stranger there could be, each with what it is called.
 fn all() -> Vec<(&'static str, Result<Stranger, Missing>)> {
-    [java::all(), python::all()].concat()
+    [java::all(), python::all(), vec![rsocket_rust::over_tcp()]].concat()
 }
 
 /// Those that are on this machine; the others are told of.
