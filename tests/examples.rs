@@ -1,11 +1,23 @@
-//! The examples in other languages, as their headers say how to run them, with each other and with apps in Rust.
+//! The examples for stock clients, as their headers say how to run them: each with itself, and with a Rust app on the
+//! other side.
 
 mod harness;
 
+#[path = "../examples/greeter/api.rs"]
+#[allow(dead_code, reason = "the half of the other side")]
+mod api;
+#[path = "greeter/program.rs"]
+#[allow(dead_code, reason = "the half for brokers that are killed")]
+mod program;
+#[path = "strangers/program.rs"]
+#[allow(dead_code, reason = "what the tests with strangers need")]
+mod stranger;
+
 #[path = "examples/java.rs"]
 mod java;
-#[allow(dead_code, reason = "what the tests with strangers need")]
-#[path = "strangers/program.rs"]
-mod program;
 #[path = "examples/python.rs"]
 mod python;
+#[path = "examples/rsocket_rust.rs"]
+mod rsocket_rust;
+
+use harness::SOON;

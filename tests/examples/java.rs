@@ -1,7 +1,7 @@
 //! `examples/java`, by Maven.
 
 use super::harness::{Broker, SOON};
-use super::program::{Missing, file, need};
+use super::stranger::{Missing, file, need};
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use std::path::Path;

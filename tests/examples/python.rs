@@ -1,15 +1,12 @@
 //! `examples/python`, by rsocket-py.
 
 use super::harness::{Broker, SOON};
-use super::program::{Missing, file, need};
+use super::program::Program;
+use super::stranger::{Missing, file, need};
 use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
-
-#[allow(dead_code, reason = "what the test of examples/greeter needs")]
-#[path = "../greeter/program.rs"]
-mod greeter;
 
 /// What a requester prints, in any language; who greeted, and the words of an error, are each one's own.
 const PRINTED: [&str; 7] = [
@@ -71,7 +68,7 @@ async fn the_responder_in_python_serves_the_requesters_in_rust_and_in_python() {
     let broker = Broker::start().await;
     let mut responder = Example::start("responder", &broker.address);
     responder.expect("ready").await;
-    let mut requester = greeter::Program::example("greeter-requester", &broker.address, &["--json"]);
+    let mut requester = Program::example("greeter-requester", &broker.address, &["--json"]);
     requester.expect("ready").await;
     let by = requester.expect("greet: Hello Ada! (by python ").await.text;
     // A typed error of another language is the trait's own in Rust.
@@ -93,7 +90,7 @@ async fn the_requester_in_python_calls_the_responder_in_rust() {
         return println!("skipped: the example in Python: {missing}");
     }
     let broker = Broker::start().await;
-    let mut responder = greeter::Program::example("greeter-responder", &broker.address, &[]);
+    let mut responder = Program::example("greeter-responder", &broker.address, &[]);
     responder.expect("ready").await;
     let [greeted, refused] = Example::start("requester", &broker.address).printed().await;
     assert!(greeted.starts_with("greet: Hello Ada! (by greeter "), "{greeted}");
@@ -106,11 +103,11 @@ async fn the_responder_in_python_finds_its_broker_again() {
     if let Err(missing) = is_here() {
         return println!("skipped: the example in Python: {missing}");
     }
-    let mut broker = greeter::Program::broker("127.0.0.1:0");
+    let mut broker = Program::broker("127.0.0.1:0");
     let address = broker.expect("towline ready tcp://").await.text.replace("towline ready tcp://", "");
     let mut responder = Example::start("responder", &address);
     responder.expect("ready").await;
     broker.kill().await;
-    let _again = greeter::Program::broker(&address);
+    let _again = Program::broker(&address);
     responder.expect("ready").await;
 }
