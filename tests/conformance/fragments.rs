@@ -80,6 +80,7 @@ async fn follows_beside_complete_is_no_promise(carrier: Carrier) {
     server.send_all([payload(2, flags::NEXT | flags::FOLLOWS | flags::COMPLETE, b"all"), item(2, b"late")]).await;
     let frame = client.expect_payload(1).await;
     assert!(frame.view().has(flags::COMPLETE) && frame.view().data() == b"all");
+    assert!(!frame.view().has(flags::FOLLOWS), "a client that believed it would wait for ever");
     server.fence().await;
     client.expect_nothing().await;
 }

@@ -8,8 +8,13 @@ const CLIENT: &str = "rsocket_rust 0.7.5";
 
 /// It never sends a REQUEST_N.
 const LACKS: &[&str] = &["count", "credit"];
-const AS_RESPONDER: &[(&str, &str)] =
-    &[("unknown-method", "its responder sends every error as APPLICATION_ERROR (transport/socket.rs)")];
+const AS_RESPONDER: &[(&str, &str)] = &[
+    ("unknown-method", "its responder sends every error as APPLICATION_ERROR (transport/socket.rs)"),
+    (
+        "credit obeyed",
+        "it drains its streams, whatever is asked for: the broker holds some items back, then ends the stream",
+    ),
+];
 
 pub(crate) fn over_tcp() -> (&'static str, Result<Stranger, Missing>) {
     let program = Path::new(env!("CARGO_BIN_EXE_towline")).with_file_name("examples").join("strange-rsocket-rust");

@@ -97,12 +97,14 @@ impl Step {
         self.kind == FrameType::Payload || self.kind.is_request()
     }
 
-    /// Writes the stream id and a C flag that was added into the frame's bytes.
+    /// Writes the stream id into the frame's bytes, and a C flag that was added; takes out an F flag beside it, which
+    /// means nothing ("Handling the Unexpected", 7) and keeps sloppy receivers waiting.
     #[inline]
     pub(crate) fn patch(self, bytes: &mut [u8], stream: StreamId) {
         frame::set_stream_id(bytes, stream);
         if self.kind == FrameType::Payload && self.bits & flags::COMPLETE != 0 {
             frame::set_flags(bytes, flags::COMPLETE);
+            frame::clear_flags(bytes, flags::FOLLOWS);
         }
     }
 }

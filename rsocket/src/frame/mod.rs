@@ -284,6 +284,12 @@ pub fn set_flags(frame: &mut [u8], bits: u16) {
     frame[5] |= bits as u8;
 }
 
+/// Takes flag bits out of the header of a frame (the length before it excluded).
+pub fn clear_flags(frame: &mut [u8], bits: u16) {
+    frame[4] &= !((bits >> 8) as u8 & 0x03);
+    frame[5] &= !(bits as u8);
+}
+
 /// An owned, checked frame in the form a byte stream carries: 24-bit length, then the frame.
 #[derive(Clone)]
 pub struct Frame(BytesMut);

@@ -25,9 +25,14 @@ impl Drop for Running {
     }
 }
 
-/// The arguments of a request, by position.
+/// The arguments of a request, by position; the only one may come bare.
 fn arguments<T: DeserializeOwned>(request: &Payload) -> Result<T> {
-    Ok(serde_json::from_value(value(request)?)?)
+    let sent = value(request)?;
+    Ok(serde_json::from_value(if sent.is_array() { sent } else { json!([sent]) })?)
+}
+
+fn read<T: DeserializeOwned>(item: &Payload) -> Result<T> {
+    Ok(serde_json::from_value(value(item)?)?)
 }
 
 fn nothing_of(method: &str) -> Result<Payload> {
@@ -100,7 +105,7 @@ impl RSocket for Probe {
                 Ok("sum") => {
                     let mut sum = 0;
                     while let Some(number) = requests.next().await {
-                        match number.and_then(|number| arguments::<i64>(&number)) {
+                        match number.and_then(|number| read::<i64>(&number)) {
                             Ok(number) => sum += number,
                             Err(error) => return only(Err(error)),
                         }
@@ -109,7 +114,7 @@ impl RSocket for Probe {
                 }
                 Ok("chat") => match arguments::<(String,)>(&first) {
                     Ok((prefix,)) => {
-                        requests.map(move |text| item(format!("{prefix}: {}", arguments::<String>(&text?)?))).boxed()
+                        requests.map(move |text| item(format!("{prefix}: {}", read::<String>(&text?)?))).boxed()
                     }
                     Err(error) => only(Err(error)),
                 },

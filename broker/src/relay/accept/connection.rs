@@ -200,8 +200,8 @@ async fn read_setup(
         let complete = buffer.complete(most).map_err(|_| {
             let len = buffer.announced().unwrap_or_default();
             let text = format!(
-                "the first frame has {len} bytes, longer than a SETUP may be ({most}): register more services after it, by \
-                 towline.Registry.expose; or this is no RSocket client"
+                "the first frame is longer than a SETUP may be ({len} bytes, {most} at most): register services after \
+                 it, by towline.Registry.expose; or this is no RSocket client"
             );
             Some(Refused::new(SetupRefusal::TooLarge, ErrorCode::INVALID_SETUP, text))
         });
