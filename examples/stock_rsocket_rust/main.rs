@@ -38,8 +38,11 @@ async fn main() -> Result<()> {
 async fn call(client: &Client) -> Result<()> {
     println!("greet: {}", ask(client, "demo.Greeter.greet:1", &["Ada"]).await?);
 
-    let refused = ask(client, "demo.Greeter.greet:1", &[""]).await;
-    println!("greet nobody: {refused:?}");
+    // An `RSocketError`; its text holds the method's own error in JSON.
+    match ask(client, "demo.Greeter.greet:1", &[""]).await {
+        Ok(greeting) => println!("greet nobody: {greeting}"),
+        Err(error) => println!("greet nobody: {error}"),
+    }
 
     client.fire_and_forget(request("demo.Greeter.wave:1", &["Ada"])?).await?;
     println!("wave: sent");

@@ -13,7 +13,7 @@ async fn calls(broker: &Broker, by: &str) {
     let mut calls = Program::example(EXAMPLE, &broker.address, &["call"]);
     let greeting = calls.expect(&format!(r#"greet: {{"by":"{by}"#)).await.text;
     assert!(greeting.ends_with(r#"","text":"Hello Ada!"}"#), "{greeting}");
-    let refused = calls.expect("greet nobody: Err(").await.text;
+    let refused = calls.expect("greet nobody: APPLICATION_ERROR: ").await.text;
     assert!(refused.contains("name-missing"), "{refused}");
     calls.expect("wave: sent").await;
     calls.expect("countDown: [1000,999,998]").await;

@@ -120,9 +120,10 @@ fn same<T: PartialEq + Debug>(is: T, should: T) -> Result<()> {
 }
 
 fn refused<T: Debug>(result: Result<T>, is_right: impl FnOnce(&RSocketError) -> bool) -> Result<()> {
-    match &result {
+    match result {
         Err(error) if error.downcast_ref().is_some_and(is_right) => Ok(()),
-        _ => failure(format!("it came to {result:?}")),
+        Err(error) => failure(format!("the error is {error}")),
+        Ok(answer) => failure(format!("the answer is {answer:?}")),
     }
 }
 
