@@ -69,6 +69,11 @@ pub trait Transport: Send + Sync + 'static {
 
     /// The peer's address, for people.
     fn peer(&self) -> String;
+
+    /// The address of this end as a client writes it, such as `tcp://127.0.0.1:9999`; none if no client could.
+    fn local(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Waits until a read may succeed.

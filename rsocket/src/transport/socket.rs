@@ -3,7 +3,8 @@
 /// Chunks given to one vectored write.
 pub(super) const SLICES: usize = 64;
 
-/// [`Transport`](super::Transport) for a type with a tokio socket `stream` and a text `peer`.
+/// [`Transport`](super::Transport) for a type with a tokio socket `stream`, a text `peer` and a function `address`, which
+/// tells a socket's own.
 macro_rules! socket_transport {
     ($transport:ty) => {
         impl $crate::transport::Transport for $transport {
@@ -55,6 +56,10 @@ macro_rules! socket_transport {
 
             fn peer(&self) -> String {
                 self.peer.clone()
+            }
+
+            fn local(&self) -> Option<String> {
+                Self::address(&self.stream)
             }
         }
     };

@@ -1,6 +1,7 @@
 use super::socket::socket_transport;
 use socket2::SockRef;
 use std::io;
+use std::net::SocketAddr;
 use tokio::net::{TcpStream, ToSocketAddrs};
 
 /// Bytes the kernel may hold unsent per socket, so that what is queued last can still go first.
@@ -32,6 +33,11 @@ impl TcpTransport {
         SockRef::from(&stream).set_tcp_notsent_lowat(NOTSENT_LOWAT)?;
         let peer = stream.peer_addr()?.to_string();
         Ok(Self { stream, peer })
+    }
+
+    fn address(stream: &TcpStream) -> Option<String> {
+        let local = stream.local_addr().ok()?;
+        Some(format!("tcp://{}", SocketAddr::new(local.ip().to_canonical(), local.port())))
     }
 }
 

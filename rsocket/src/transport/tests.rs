@@ -58,7 +58,22 @@ async fn unix_says_who_is_there() {
     let server = UnixTransport::new(server);
     assert_eq!(client.peer(), format!("unix://{}", path.display()));
     assert!(server.peer().starts_with("unix socket, uid "), "{}", server.peer());
+    assert_eq!((server.local(), client.local()), (None, None));
     pump(Arc::new(client), Arc::new(server)).await;
+}
+
+#[tokio::test]
+async fn a_socket_tells_where_clients_find_it_and_others_do_not() {
+    let (client, server) = tcp_pair().await;
+    assert_eq!(server.local(), Some(format!("tcp://{}", client.peer())));
+    let listener = tokio::net::TcpListener::bind("[::ffff:127.0.0.1]:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (client, server) = tokio::join!(TcpTransport::connect(("127.0.0.1", port)), listener.accept());
+    assert!(client.is_ok());
+    let server = TcpTransport::new(server.unwrap().0).unwrap();
+    assert_eq!(server.local(), Some(format!("tcp://127.0.0.1:{port}")), "as the client wrote it");
+    let (memory, _other) = memory_pair("test");
+    assert_eq!(memory.local(), None);
 }
 
 #[tokio::test]

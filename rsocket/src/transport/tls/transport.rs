@@ -246,6 +246,10 @@ impl Transport for TlsTransport {
     fn peer(&self) -> String {
         self.inner.peer()
     }
+
+    fn local(&self) -> Option<String> {
+        self.inner.local().map(|address| address.replacen("tcp://", "tls://", 1))
+    }
 }
 
 impl fmt::Debug for TlsTransport {

@@ -234,6 +234,12 @@ impl Transport for WebSocketTransport {
     fn peer(&self) -> String {
         self.inner.peer()
     }
+
+    fn local(&self) -> Option<String> {
+        let address = self.inner.local()?;
+        let (scheme, rest) = address.split_once("://")?;
+        Some(format!("{}://{rest}", if scheme == "tls" { "wss" } else { "ws" }))
+    }
 }
 
 #[cfg(test)]
