@@ -3,6 +3,7 @@
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
+use std::marker::PhantomData;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -109,17 +110,20 @@ fn parse_socket(text: &str) -> Result<SocketAddr, String> {
 }
 
 /// A list of addresses, or one text with commas between them, which is what a variable can hold.
-pub(super) fn one_or_many<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<ListenAddress>, D::Error> {
-    struct OneOrMany;
-    impl<'de> Visitor<'de> for OneOrMany {
-        type Value = Vec<ListenAddress>;
+pub(super) fn one_or_many<'de, D: Deserializer<'de>, T>(from: D) -> Result<Vec<T>, D::Error>
+where
+    T: Deserialize<'de> + FromStr<Err: fmt::Display>,
+{
+    struct OneOrMany<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de> + FromStr<Err: fmt::Display>> Visitor<'de> for OneOrMany<T> {
+        type Value = Vec<T>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("a list of addresses such as `tcp://127.0.0.1:9999`")
         }
 
         fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
-            text.split(',').map(|one| one.parse().map_err(E::custom)).collect()
+            text.split(',').map(|one| one.trim().parse().map_err(E::custom)).collect()
         }
 
         fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
@@ -130,7 +134,7 @@ pub(super) fn one_or_many<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<List
             Ok(addresses)
         }
     }
-    from.deserialize_any(OneOrMany)
+    from.deserialize_any(OneOrMany(PhantomData))
 }
 
 /// For `#[serde(with = ..)]`: a socket address, or `off`.

@@ -54,6 +54,10 @@ pub struct Listen {
     /// A list, or one string with commas between the addresses.
     #[serde(deserialize_with = "address::one_or_many")]
     pub addresses: Vec<ListenAddress>,
+    /// Where apps find this broker, told to those that ask (Java starters do, every two minutes, and connect there): a list,
+    /// or one string with commas. If empty each app is told the address it says that it uses itself.
+    #[serde(deserialize_with = "address::one_or_many")]
+    pub advertised: Vec<String>,
     /// Allows listeners that other machines can reach; this build has no authentication.
     pub insecure: bool,
     /// The first byte and the whole SETUP come within this.
@@ -71,6 +75,7 @@ impl Default for Listen {
     fn default() -> Self {
         Self {
             addresses: vec![ListenAddress::Tcp(SocketAddr::from(([127, 0, 0, 1], 9999)))],
+            advertised: Vec::new(),
             insecure: false,
             setup_timeout: Duration::from_secs(5),
             setup_max: 64 * KIB,

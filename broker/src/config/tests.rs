@@ -202,6 +202,27 @@ fn origins_are_what_browsers_send() {
 }
 
 #[test]
+fn advertised_addresses_are_what_a_client_can_connect_to() {
+    let named = variables(&[("TOWLINE_LISTEN__ADVERTISED", "tcp://broker.example.com:9999, tls://[2001:db8::1]:9443")]);
+    let config = named.load().expect("valid");
+    assert_eq!(config.listen.advertised, ["tcp://broker.example.com:9999", "tls://[2001:db8::1]:9443"]);
+    for address in [
+        "tcp://0.0.0.0:9999",
+        "tcp://[::]:9999",
+        "tcp://broker.example.com",
+        "tcp://:9999",
+        "tcp://broker:0",
+        "tcp://broker:9999/",
+        "unix:///run/towline.sock",
+        "broker:9999",
+        "",
+    ] {
+        let text = refusal(&flag("--x", "listen.advertised", vec![Value::from(address)]));
+        assert!(text.contains(&format!("`{address}` is not an address that apps can connect to")), "{text}");
+    }
+}
+
+#[test]
 fn a_listener_others_can_reach_needs_insecure() {
     let open = flag("--listen", "listen.addresses", vec![Value::from("tcp://0.0.0.0:9999")]);
     assert_eq!(

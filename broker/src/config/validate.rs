@@ -2,6 +2,7 @@
 
 use super::address::is_loopback;
 use super::{Config, human_duration, human_size};
+use std::net::IpAddr;
 use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
@@ -9,6 +10,8 @@ use tracing_subscriber::EnvFilter;
 const FRAME_LIMIT: usize = (1 << 24) - 1;
 /// Length, header and fixed fields of a SETUP, with room for two MIME types.
 const SETUP_FLOOR: usize = 512;
+/// Schemes of addresses that are told to clients; Java's for TLS is `tcps`, and `tls` too.
+const SCHEMES: [&str; 5] = ["tcp", "tls", "tcps", "ws", "wss"];
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// A rule that is broken: the keys it is about, the one to blame first, why, and what to do.
@@ -67,6 +70,12 @@ impl Checks {
         for origin in listen.origins.iter().filter(|origin| *origin != "*" && !is_origin(origin)) {
             let why = format!("`{origin}` is not what a browser sends as Origin");
             self.fail(&["listen.origins"], why, "write scheme and host, as in `https://app.example.com`");
+        }
+        for address in listen.advertised.iter().filter(|address| !is_advertisable(address)) {
+            let why = format!("`{address}` is not an address that apps can connect to");
+            let schemes = SCHEMES.join(", ");
+            let next = format!("write scheme ({schemes}), host and port, as in `tcp://broker.example.com:9999`");
+            self.fail(&["listen.advertised"], why, next);
         }
         if let Some(address) = config.http.address {
             let why = format!("`{address}`: this build has no HTTP gateway yet");
@@ -183,6 +192,16 @@ impl Checks {
 fn is_origin(text: &str) -> bool {
     let host = text.split_once("://").map(|(_scheme, host)| host);
     text == "null" || host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '?', '#', ' ', ',']))
+}
+
+/// A scheme that clients know, a host that is not "anywhere", a port, and nothing behind.
+fn is_advertisable(text: &str) -> bool {
+    let Some((scheme, place)) = text.split_once("://") else { return false };
+    let Some((host, port)) = place.rsplit_once(':') else { return false };
+    let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    let is_anywhere = address.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified());
+    let is_host = !host.is_empty() && !host.contains(['/', '?', '#', ' ', '@', ',']) && !is_anywhere;
+    SCHEMES.contains(&scheme) && is_host && port.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
 fn is_level(word: &str) -> bool {
