@@ -47,14 +47,14 @@ async fn the_health_service_answers_in_the_type_of_setup_and_by_service() {
     let hessian = hex("fa000001a6");
     assert_eq!(answer(&mut starter, &request(mime::JSON), b"[null]").await, (hessian.clone(), vec![0x91]));
     let named = |name: &str| [&b"\x71\x07[object"[..], &[name.len() as u8], name.as_bytes()].concat();
-    for (name, expected) in [("test.Echo", 0x91), ("test.Nobody", 0x90)] {
+    for (name, expected) in [("test.Echo", 0x91), ("test.Nobody", 0x8F), ("", 0x91)] {
         let (metadata, data) = answer(&mut starter, &request(mime::HESSIAN), &named(name)).await;
         assert_eq!((metadata, data), (hessian.clone(), vec![expected]), "{name}");
     }
     let mut plain = broker.client().await;
     let json = hex("fa00000185");
     assert_eq!(answer(&mut plain, &request(mime::JSON), b"").await, (json.clone(), b"1".to_vec()));
-    for (data, expected) in [(&br#"["test.Echo"]"#[..], b"1"), (br#""test.Nobody""#, b"0"), (b"[]", b"1")] {
+    for (data, expected) in [(&br#"["test.Echo"]"#[..], &b"1"[..]), (br#""test.Nobody""#, b"-1"), (b"[]", b"1")] {
         assert_eq!(answer(&mut plain, &request(mime::JSON), data).await, (json.clone(), expected.to_vec()));
     }
     plain.send(call_with(1, Some(&request(mime::HESSIAN)), b"H")).await;

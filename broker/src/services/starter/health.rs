@@ -1,4 +1,4 @@
-//! `RSocketServiceHealth.check(String?) -> Integer`: 1 serving, 0 unknown. A starter uses a connection only once this
+//! `RSocketServiceHealth.check(String?) -> Integer`: 1 serving, -1 down. A starter uses a connection only once this
 //! has answered, and its first byte must be 0x91.
 
 use super::hessian::{self, Value};
@@ -8,6 +8,10 @@ use rsocket::{ErrorCode, StreamError};
 use std::sync::Arc;
 
 pub(super) const SERVICE: &str = "com.alibaba.rsocket.health.RSocketServiceHealth";
+
+const SERVING: i8 = 1;
+/// Nobody serves what was asked for: as the Java broker says it.
+const DOWN: i8 = -1;
 
 pub(super) struct Health {
     routes: Arc<Routes>,
@@ -19,12 +23,13 @@ impl Health {
     }
 
     pub(super) fn check(&self, call: &Call<'_>, data: &[u8]) -> Result<Vec<u8>, StreamError> {
-        let is_serving =
-            asked(call.form, data)?.is_none_or(|service| self.routes.load().variants(&service).next().is_some());
+        let asked = asked(call.form, data)?.filter(|service| !service.is_empty());
+        let is_serving = asked.is_none_or(|service| self.routes.load().variants(&service).next().is_some());
+        let status = if is_serving { SERVING } else { DOWN };
         match call.answer {
-            Form::Hessian => Ok(vec![hessian::small_int(i8::from(is_serving))]),
+            Form::Hessian => Ok(vec![hessian::small_int(status)]),
             Form::Other(encoding) => encoding
-                .encode(&i32::from(is_serving))
+                .encode(&status)
                 .map(Into::into)
                 .map_err(|error| StreamError::new(ErrorCode::INVALID, error.to_string())),
         }
