@@ -20,5 +20,5 @@ mod registering;
 mod routing;
 #[path = "relay/setup.rs"]
 mod setup;
-#[path = "relay/starter.rs"]
+#[path = "relay/starter/mod.rs"]
 mod starter;

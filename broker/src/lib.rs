@@ -101,7 +101,7 @@ impl Broker {
         let (tasks, lifecycle) = (Tasks::default(), Lifecycle::default());
         tasks.spawn(relay::keep_time(relay.clone()));
         tasks.spawn(relay::keep_budget(relay.clone()));
-        let services = services::mount(&relay, &routes).await.map_err(StartError::Services)?;
+        let services = services::mount(&relay, &config.listen.advertised).await.map_err(StartError::Services)?;
         let mut addresses = Vec::new();
         for listener in listeners {
             addresses.extend(listener.address());

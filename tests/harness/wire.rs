@@ -164,6 +164,12 @@ impl Setup {
         self
     }
 
+    /// Something more that the app says of itself.
+    pub(crate) fn says(mut self, name: &str, value: Value) -> Self {
+        self.app.as_mut().expect("an app with metadata")[name] = value;
+        self
+    }
+
     /// Both times of SETUP.
     pub(crate) fn times(mut self, keepalive: u64, lifetime: u64) -> Self {
         (self.keepalive, self.lifetime) = (Duration::from_millis(keepalive), Duration::from_millis(lifetime));

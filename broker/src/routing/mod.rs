@@ -11,7 +11,7 @@ mod table;
 pub(crate) use balance::{Asked, pick};
 pub(crate) use hash::hash;
 pub(crate) use key::RouteKey;
-pub(crate) use registry::{App, Caps, Ports, Registration, Registry};
+pub(crate) use registry::{App, Caps, Ports, Present, Registration, Registry};
 pub(crate) use table::{Endpoints, Table};
 
 use arc_swap::{ArcSwap, Guard};

@@ -23,6 +23,12 @@ pub(crate) struct App {
     pub weight: u32,
     /// `labels.*` of its metadata, and its other metadata.
     pub labels: HashMap<String, String>,
+    /// Where it listened when it connected.
+    pub ports: Ports,
+    /// Addresses of brokers it says it uses, as written there.
+    pub brokers: Vec<String>,
+    /// When it connected: milliseconds since 1970.
+    pub connected_at: u64,
     /// It named itself; an anonymous one is known by its connection alone.
     pub is_named: bool,
     /// It is a Towline app: it understands the broker's own events.
@@ -100,6 +106,28 @@ struct Member {
     is_hidden: bool,
 }
 
+/// An instance, as the one of its links that calls would go to.
+#[derive(Clone, Debug)]
+pub(crate) struct Present {
+    pub link: Arc<Link>,
+    pub app: Arc<App>,
+    pub ports: Ports,
+    /// It has not said that it serves no more.
+    pub is_serving: bool,
+}
+
+impl Present {
+    /// The newest healthy link that serves, or else one that comes near.
+    fn of(members: &[Member]) -> Option<Self> {
+        let newest = || members.iter().rev();
+        let serving = || newest().filter(|member| !member.is_hidden);
+        let best = serving().find(|member| !member.link.is_suspect()).or_else(|| serving().next());
+        let member = best.or_else(|| newest().next())?;
+        let (link, app, ports) = (member.link.clone(), member.app.clone(), member.ports.clone());
+        Some(Self { link, app, ports, is_serving: !member.is_hidden })
+    }
+}
+
 /// Where an app listens itself, by what it said last.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Ports {
@@ -145,7 +173,8 @@ impl Registry {
         let uuid: Arc<str> = app.uuid.as_str().into();
         instances.by_link.insert(link.id, uuid.clone());
         let members = instances.by_uuid.entry(uuid).or_default();
-        members.push(Member { link, app, services: HashSet::new(), ports: Ports::default(), is_hidden: false });
+        let ports = app.ports.clone();
+        members.push(Member { link, app, services: HashSet::new(), ports, is_hidden: false });
         let mut serving = members.iter().filter(|member| !member.is_hidden);
         let oldest =
             (serving.clone().count() > self.caps.links).then(|| serving.next().map(|member| member.link.clone()));
@@ -243,6 +272,26 @@ impl Registry {
         let instances = self.instances.lock();
         let members = instances.by_uuid.values().flatten();
         members.filter(|member| member.app.is_towline).map(|member| member.link.clone()).collect()
+    }
+
+    /// What the app of a link says of itself.
+    pub(crate) fn app(&self, link: &Arc<Link>) -> Option<Arc<App>> {
+        let instances = self.instances.lock();
+        let (uuid, at) = instances.place(link)?;
+        Some(instances.by_uuid[&uuid][at].app.clone())
+    }
+
+    /// The instance with this uuid.
+    pub(crate) fn instance(&self, uuid: &str) -> Option<Present> {
+        Present::of(self.instances.lock().by_uuid.get(uuid)?)
+    }
+
+    /// The instances whose newest link's app fits, in no order.
+    pub(crate) fn instances(&self, fits: impl Fn(&App) -> bool) -> Vec<Present> {
+        let instances = self.instances.lock();
+        let fitting =
+            instances.by_uuid.values().filter(|members| members.last().is_some_and(|member| fits(&member.app)));
+        fitting.filter_map(|members| Present::of(members)).collect()
     }
 
     /// Connected instances, and services published by any of them.

@@ -82,6 +82,11 @@ impl Table {
             .map(|(key, ends)| (key, ends.list.len()))
     }
 
+    /// Every key with its endpoints, in no order.
+    pub(crate) fn services(&self) -> impl Iterator<Item = (&ServiceKey, &Endpoints)> {
+        self.shards.iter().flat_map(|shard| shard.iter().map(|(key, endpoints)| (key, &**endpoints)))
+    }
+
     /// A table in which these keys have these endpoints; none removes the key.
     pub(crate) fn replaced(&self, changes: impl IntoIterator<Item = (ServiceKey, Vec<Endpoint>)>) -> Self {
         let mut table = self.clone();

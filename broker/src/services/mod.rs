@@ -20,7 +20,6 @@ pub fn hessian(bytes: &[u8]) {
 
 use crate::metrics::LinkKind;
 use crate::relay::{Relay, attach};
-use crate::routing::Routes;
 use rsocket::engine::{Connection, Payload};
 use rsocket::transport::memory_pair;
 use std::sync::Arc;
@@ -44,18 +43,18 @@ impl Services {
     }
 }
 
-/// Mounts every service; each answers when this returns.
+/// Mounts every service; each answers when this returns. `advertised`: where apps find the brokers, if the operator says it.
 ///
 /// # Errors
 /// If one cannot be mounted: a defect of this program.
-pub(crate) async fn mount(relay: &Arc<Relay>, routes: &Arc<Routes>) -> Result<Services, StartError> {
+pub(crate) async fn mount(relay: &Arc<Relay>, advertised: &[String]) -> Result<Services, StartError> {
     let (broker, starter) = memory_pair("towline.starter");
     attach(relay, Arc::new(broker), LinkKind::Memory);
-    let starter = starter::mount(Arc::new(starter), routes.clone());
+    let starter = starter::mount(Arc::new(starter), relay, advertised);
     // Any answer will do: it comes behind SETUP.
     let _refusal = starter.request_response(Payload::default()).await;
     let control = link(relay, "towline.control")
-        .serve(HealthServer::new(health::Check::new(routes.clone())))
+        .serve(HealthServer::new(health::Check::new(relay.registry.routes().clone())))
         .serve(RegistryServer::new(registry::Register::new(relay.clone())));
     let queue = link(relay, "towline.queue");
     Ok(Services { apps: vec![control.start().await?, queue.start().await?], starter })

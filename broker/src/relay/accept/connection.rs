@@ -16,7 +16,7 @@ use std::fmt::Display;
 use std::future::Future;
 use std::io::ErrorKind;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::time::error::Elapsed;
 use tokio::time::{timeout, timeout_at};
 
@@ -135,7 +135,8 @@ async fn serve(
             return too_late(&relay, &*transport).await;
         }
     };
-    let Accepted { app, services, keepalive, lifetime, dialect, is_leased } = accepted;
+    let Accepted { mut app, services, keepalive, lifetime, dialect, is_leased } = accepted;
+    app.connected_at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
     let watch = Watch::new(Instant::now(), keepalive, lifetime);
     let grant = is_leased.then_some(relay.limits.grant);
     let terms = Terms { kind, dialect, grant, watch };

@@ -2,7 +2,7 @@
 
 use crate::link::{Dialect, Form};
 use crate::metrics::SetupRefusal;
-use crate::routing::App;
+use crate::routing::{App, Ports};
 use rsocket::frame::Setup;
 use rsocket::metadata::{Composite, mime};
 use rsocket::{ErrorCode, Frame};
@@ -18,6 +18,8 @@ const UUID: usize = 32;
 /// What the two entries in JSON look like.
 const APP: &str = r#"{"name":"shop","uuid":"<32 to 128 characters>"}"#;
 const REGISTRY: &str = r#"{"published":[{"service":"com.acme.Shop"}]}"#;
+/// Ports, and addresses of brokers, that an app may name.
+const MAX_PLACES: usize = 64;
 /// Composite entries read of one SETUP.
 const MAX_ENTRIES: usize = 64;
 
@@ -59,6 +61,11 @@ struct AppJson {
     ip: Option<String>,
     sdk: Option<String>,
     metadata: Option<BTreeMap<String, serde_json::Value>>,
+    /// Read as far as they make sense: an app is not refused for what it says here.
+    rsocket_ports: serde_json::Value,
+    web_port: serde_json::Value,
+    management_port: serde_json::Value,
+    brokers: serde_json::Value,
 }
 
 #[derive(Deserialize, Default)]
@@ -164,6 +171,15 @@ impl From<AppJson> for App {
         }
         let weight = labels.get("weight").and_then(|text| text.parse().ok()).unwrap_or(1);
         let uuid = json.uuid.unwrap_or_default();
+        let port = |value: &serde_json::Value| value.as_u64().and_then(|port| u16::try_from(port).ok());
+        let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
+        let rsocket = json.rsocket_ports.as_object().into_iter().flatten().take(MAX_PLACES);
+        let ports = Ports {
+            rsocket: rsocket.filter_map(|(port, scheme)| Some((port.clone(), text(scheme)?))).collect(),
+            web: port(&json.web_port),
+            management: port(&json.management_port),
+        };
+        let brokers = json.brokers.as_array().into_iter().flatten().take(MAX_PLACES).filter_map(text).collect();
         Self {
             name: json.name.unwrap_or_default(),
             is_named: !uuid.is_empty(),
@@ -171,6 +187,9 @@ impl From<AppJson> for App {
             ip: json.ip,
             weight: u32::clamp(weight, 1, MAX_WEIGHT),
             labels,
+            ports,
+            brokers,
+            connected_at: 0,
             is_towline: json.sdk.is_some_and(|sdk| sdk.starts_with("towline")),
         }
     }
@@ -218,6 +237,20 @@ mod tests {
         assert_eq!(accepted.lifetime, Duration::from_secs(90), "zero is the default");
         let keys: Vec<_> = accepted.services.iter().map(ToString::to_string).collect();
         assert_eq!(keys, ["a.B", "g!a.B:2"]);
+    }
+
+    #[test]
+    fn what_an_app_says_of_where_it_is_counts_as_far_as_it_makes_sense() {
+        let app = |rest: &str| accepted(&format!(r#"{{"uuid":"{UUID}",{rest}}}"#), "{}").unwrap().app;
+        let said =
+            app(r#""rsocketPorts":{"42252":"tcp"},"webPort":8180,"managementPort":null,"brokers":["tcp://a:1"]"#);
+        let rsocket = BTreeMap::from([("42252".to_owned(), "tcp".to_owned())]);
+        assert_eq!(said.ports, Ports { rsocket, web: Some(8180), management: None });
+        assert_eq!(said.brokers, ["tcp://a:1"]);
+        let odd = app(r#""rsocketPorts":[1],"webPort":"80","managementPort":70000,"brokers":{"a":1}"#);
+        assert_eq!((odd.ports, odd.brokers), (Ports::default(), Vec::new()));
+        let half = app(r#""rsocketPorts":{"1":null,"2":"ws"},"webPort":-1,"brokers":[null,"tcp://b:2"]"#);
+        assert_eq!((half.ports.rsocket.len(), half.ports.web, half.brokers.len()), (1, None, 1));
     }
 
     #[test]

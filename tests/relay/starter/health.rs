@@ -1,24 +1,8 @@
-//! What the Java starters ask of their broker first.
+//! Is the broker there, is a service: what a starter asks before all else.
 
-use crate::harness::*;
-use towline_rsocket::metadata::{CompositeBuilder, mime, routing};
-use towline_rsocket::{FrameType, flags};
+use super::*;
 
 const HEALTH: &str = "com.alibaba.rsocket.health.RSocketServiceHealth";
-
-fn hex(text: &str) -> Vec<u8> {
-    let digits: String = text.split_whitespace().collect();
-    (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).expect("hexadecimal")).collect()
-}
-
-/// Data and metadata of the answer.
-async fn answer(client: &mut Peer, metadata: &[u8], data: &[u8]) -> (Vec<u8>, Vec<u8>) {
-    client.send(call_with(1, Some(metadata), data)).await;
-    let frame = client.expect_payload(1).await;
-    assert_eq!(frame.view().flags() & !flags::METADATA, flags::NEXT | flags::COMPLETE);
-    let (metadata, data) = parts(&frame);
-    (metadata.unwrap_or_default(), data)
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_health_probe_of_a_starter_gets_its_answer_byte_for_byte() {

@@ -1,5 +1,3 @@
-//! As much of Hessian 2 as the starters' calls of the broker need: <http://hessian.caucho.com/doc/hessian-serialization.html>.
-
 /// A value that was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Value {
@@ -31,12 +29,6 @@ pub(crate) fn arguments(data: &[u8]) -> Result<Vec<Value>, Unreadable> {
     };
     let values = (0..count).map(|_| reader.value()).collect::<Result<_, _>>()?;
     if reader.at == data.len() { Ok(values) } else { Err(Unreadable(reader.at)) }
-}
-
-/// An int from -16 to 47, in one byte.
-pub(super) fn small_int(n: i8) -> u8 {
-    debug_assert!((-16..=47).contains(&n));
-    (0x90 + i16::from(n)) as u8
 }
 
 struct Reader<'a> {
@@ -73,7 +65,8 @@ impl Reader<'_> {
         }
     }
 
-    /// A string: its length is counted in UTF-16 units, its content is UTF-8.
+    /// A string: its length is counted in UTF-16 units. Its content is UTF-8, in which Java writes what is beyond 16 bits as
+    /// two surrogates of three bytes each.
     fn text(&mut self) -> Result<String, Unreadable> {
         let mut text = String::new();
         loop {
@@ -94,6 +87,12 @@ impl Reader<'_> {
     fn chars(&mut self, mut units: usize, text: &mut String) -> Result<(), Unreadable> {
         while units > 0 {
             let rest = &self.data[self.at..];
+            if let Some(char) = surrogates(rest) {
+                units = units.checked_sub(2).ok_or(Unreadable(self.at))?;
+                text.push(char);
+                self.at += 6;
+                continue;
+            }
             let len = match rest.first() {
                 Some(0x00..=0x7F) => 1,
                 Some(0xC0..=0xDF) => 2,
@@ -110,6 +109,18 @@ impl Reader<'_> {
         }
         Ok(())
     }
+}
+
+/// A character written as two surrogates.
+fn surrogates(bytes: &[u8]) -> Option<char> {
+    let unit = |bytes: &[u8]| match *bytes {
+        [0xED, second @ 0xA0..=0xBF, third @ 0x80..=0xBF] => {
+            Some(0xD000 | u16::from(second & 0x3F) << 6 | u16::from(third & 0x3F))
+        }
+        _ => None,
+    };
+    let (high, low) = bytes.get(..6)?.split_at(3);
+    char::decode_utf16([unit(high)?, unit(low)?]).next()?.ok()
 }
 
 #[cfg(test)]
@@ -132,9 +143,12 @@ mod tests {
         let long = [&[0x30, 40][..], &[b'x'; 40]].concat();
         assert_eq!(arguments(&long), Ok(vec![text(&"x".repeat(40))]));
         assert_eq!(arguments("R\0\u{2}\u{670d}\u{52a1}S\0\u{2}😀".as_bytes()), Ok(vec![text("服务😀")]));
+        let java = b"\x05a\xed\xa0\xbd\xed\xb8\x80\xe6\x9c\x8db";
+        assert_eq!(arguments(java), Ok(vec![text("a😀服b")]), "two surrogates of three bytes");
+        assert!(arguments(b"\x01\xed\xa0\xbd\xed\xb8\x80").is_err(), "the second one is not of this text");
+        assert!(arguments(b"\x01\xed\xa0\xbd").is_err(), "a surrogate alone");
         assert_eq!(arguments(b"I\x7f\xff\xff\xff"), Ok(vec![Value::Int(i32::MAX)]));
         assert_eq!(arguments(&[0xC7, 0,]), Ok(vec![Value::Int(-256)]));
-        assert_eq!(small_int(1), 0x91);
     }
 
     #[test]
