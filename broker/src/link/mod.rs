@@ -15,6 +15,7 @@ mod lease;
 mod opening;
 mod outbox;
 mod packet;
+mod push;
 mod state;
 mod streams;
 #[cfg(test)]

@@ -190,6 +190,11 @@ impl Outbox {
         self.refusals
     }
 
+    /// Frames of stream 0 queued.
+    pub(crate) fn controls(&self) -> usize {
+        self.control.len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.frames == 0
     }

@@ -132,3 +132,15 @@ label! {
         Limited = "limited",
     }
 }
+
+label! {
+    /// What became of an event for an app.
+    PushOutcome = "outcome" {
+        /// Queued for it.
+        Sent = "sent",
+        /// No such app is connected.
+        Unknown = "unknown",
+        /// The app has not taken what waits for it.
+        Full = "full",
+    }
+}

@@ -1,7 +1,7 @@
 //! The handles of everything the relay counts.
 
 use super::families::{Counters, Gauges, Registry};
-use super::labels::{CloseReason, EventOutcome, Interaction, LinkKind, RequestRefusal, SetupRefusal};
+use super::labels::{CloseReason, EventOutcome, Interaction, LinkKind, PushOutcome, RequestRefusal, SetupRefusal};
 use super::process::Process;
 use ::metrics::{Counter, Gauge};
 use metrics_exporter_prometheus::{PrometheusHandle, PrometheusRecorder};
@@ -24,6 +24,7 @@ pub struct Meters {
     pub fire_and_forget_dropped: Counter,
     pub cancels: Counter,
     pub events: Counters<EventOutcome>,
+    pub pushes: Counters<PushOutcome>,
     pub streams_open: Gauge,
 
     pub frames_in: Counter,
@@ -69,6 +70,7 @@ impl Meters {
                 .counter("towline_fire_and_forget_dropped_total", "Fire-and-forget requests dropped for want of room."),
             cancels: at.counter("towline_cancels_total", "CANCEL frames read from requesters."),
             events: at.counters("towline_events_total", "Events that apps sent by METADATA_PUSH, by outcome."),
+            pushes: at.counters("towline_pushes_total", "Events that apps had sent to other apps, by outcome."),
             streams_open: at.gauge("towline_streams_open", "Relayed streams open now."),
 
             frames_in: at.counter("towline_received_frames_total", "Frames read from links."),

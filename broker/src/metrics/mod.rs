@@ -16,7 +16,7 @@ mod process;
 mod tests;
 
 pub use families::{Counters, Gauges, Label};
-pub use labels::{CloseReason, EventOutcome, Interaction, LinkKind, RequestRefusal, SetupRefusal};
+pub use labels::{CloseReason, EventOutcome, Interaction, LinkKind, PushOutcome, RequestRefusal, SetupRefusal};
 pub use meters::Meters;
 pub(crate) use process::{max_files, open_files};
 

@@ -17,6 +17,7 @@ mod routine;
 mod run;
 
 pub(crate) use accept::{Layers, Listener, Room, accept, attach};
+pub(crate) use control::Pace;
 pub(crate) use dispatch::CALLER_MIME;
 pub(crate) use routine::{keep_budget, keep_time};
 

@@ -2,6 +2,7 @@
 
 mod discovery;
 mod health;
+mod notify;
 
 use crate::harness::*;
 use serde_json::Value;

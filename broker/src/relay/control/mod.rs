@@ -8,3 +8,4 @@ mod pace;
 
 pub(crate) use events::Events;
 pub(crate) use frames::Control;
+pub(crate) use pace::Pace;

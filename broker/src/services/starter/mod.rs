@@ -4,6 +4,7 @@
 //! ```text
 //!  call       what is asked and answered, in Hessian or an encoding of ours       hessian/  the former
 //!  health     is the broker, or a service, there       discovery  where brokers and apps are (instance: one of them)
+//!  notify     events for other apps
 //! ```
 
 mod call;
@@ -11,13 +12,15 @@ mod discovery;
 mod health;
 pub(super) mod hessian;
 mod instance;
+mod notify;
 
 use crate::relay::Relay;
 use call::{Call, Reply};
 use discovery::Discovery;
 use futures::FutureExt;
-use futures::future::{BoxFuture, ready};
+use futures::future::BoxFuture;
 use health::Health;
+use notify::Notify;
 use rsocket::StreamError;
 use rsocket::engine::{ClientSetup, Config, Connection, Payload, Responder, connect};
 use rsocket::metadata::{CompositeBuilder, mime};
@@ -27,7 +30,7 @@ use std::sync::Arc;
 
 /// Serves all of it over this transport; `advertised` are the addresses of the brokers, if the operator says them.
 pub(super) fn mount(transport: Arc<dyn Transport>, relay: &Arc<Relay>, advertised: &[String]) -> Connection {
-    let services = [health::SERVICE, discovery::SERVICE];
+    let services = [health::SERVICE, discovery::SERVICE, notify::SERVICE];
     let published = json!({ "published": services.map(|service| json!({ "service": service })) });
     let app = br#"{"name":"towline.starter","uuid":"towline.starter-----------------"}"#;
     let metadata = CompositeBuilder::new()
@@ -44,31 +47,41 @@ pub(super) fn mount(transport: Arc<dyn Transport>, relay: &Arc<Relay>, advertise
     let starter = Arc::new(Starter {
         health: Health::new(routes.clone()),
         discovery: Discovery::new(relay.clone(), advertised.to_vec()),
+        notify: Notify::new(relay.clone()),
     });
-    connect(transport, setup, starter, Config::default())
+    connect(transport, setup, Arc::new(Serving(starter)), Config::default())
 }
 
 /// Answers what the starters ask.
 struct Starter {
     health: Health,
     discovery: Discovery,
+    notify: Notify,
 }
 
 impl Starter {
     /// None: done, and there is no value.
-    fn answer(&self, request: Payload) -> Result<Option<Payload>, StreamError> {
+    async fn answer(&self, request: Payload) -> Result<Option<Payload>, StreamError> {
         let call = Call::read(request)?;
         let reply = match &*call.service {
             health::SERVICE => Some(self.health.answer(&call)?),
             discovery::SERVICE => self.discovery.answer(&call)?,
+            notify::SERVICE => {
+                self.notify.answer(&call).await?;
+                None
+            }
             _ => return Err(call.unknown()),
         };
         reply.map(|reply| call.reply(&reply)).transpose()
     }
 }
 
-impl Responder for Starter {
+/// [`Starter`] as the engine calls it.
+struct Serving(Arc<Starter>);
+
+impl Responder for Serving {
     fn request_response(&self, request: Payload) -> BoxFuture<'static, Result<Option<Payload>, StreamError>> {
-        ready(self.answer(request)).boxed()
+        let starter = self.0.clone();
+        async move { starter.answer(request).await }.boxed()
     }
 }
