@@ -31,7 +31,7 @@ impl Endpoint {
 }
 
 /// The instances of one service.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Endpoints {
     pub list: Vec<Endpoint>,
     pub max_weight: u32,

@@ -1,5 +1,6 @@
 //! What the Java starters ask of their broker, and what the broker asks of them.
 
+mod definitions;
 mod discovery;
 mod health;
 mod notify;

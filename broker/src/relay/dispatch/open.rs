@@ -8,9 +8,10 @@ use super::route::Route;
 use crate::link::{Begin, Form, Link, Opened, Opening, Packet, Refusal, Serial, Step, Touched};
 use crate::metrics::{CloseReason, Interaction, LinkKind, Meters};
 use crate::relay::Relay;
-use crate::routing::{App, Asked, Endpoints, Table, hash, pick};
+use crate::routing::{App, Asked, Endpoint, Endpoints, RouteKey, Table, hash, pick};
 use bytes::BytesMut;
 use rsocket::{ErrorCode, FrameType, StreamId};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Endpoints tried before a request is given back.
@@ -62,7 +63,7 @@ impl Request<'_, '_> {
 
 /// Who serves what a request asks for.
 struct Found<'t> {
-    endpoints: &'t Endpoints,
+    endpoints: Cow<'t, Endpoints>,
     /// Any of them will do.
     is_plain: bool,
     /// The request names the type of its data.
@@ -141,7 +142,7 @@ impl Dispatch {
         let table = relay.registry.routes().load();
         let found = self.find(&table, metadata).ok().filter(|found| found.is_plain && found.has_mime)?;
         let rng = &mut self.rng;
-        let picked = pick(found.endpoints, Asked::default(), &[], &mut |below| rng.u64(..below))?;
+        let picked = pick(&found.endpoints, Asked::default(), &[], &mut |below| rng.u64(..below))?;
         if picked.link.dialect.form != self.link.dialect.form || picked.link.kind == LinkKind::Memory {
             return None;
         }
@@ -243,10 +244,24 @@ impl Dispatch {
         if let Some((0, _)) = route.deadline {
             return Err(Failure::past_deadline());
         }
-        let endpoints =
-            table.find(&key).or_else(|| table.find(&key.undivided())).ok_or_else(|| Failure::not_found(table, &key))?;
+        let endpoints = match self.named(&key) {
+            Some(Some(named)) => Cow::Owned(Endpoints::new(vec![named])),
+            Some(None) => return Err(Failure::no_endpoint(&key, 0)),
+            None => {
+                let found = table.find(&key).or_else(|| table.find(&key.undivided()));
+                Cow::Borrowed(&**found.ok_or_else(|| Failure::not_found(table, &key))?)
+            }
+        };
         let is_plain = key.is_plain() && route.labels.is_empty();
         Ok(Found { endpoints, is_plain, has_mime: route.has_mime, well_formed: route.well_formed })
+    }
+
+    /// The app that one of the broker's own services asks for by `e=uuid:`: it gets the request, whatever it registered.
+    /// `None` if no such app was asked for.
+    fn named(&self, key: &RouteKey<'_>) -> Option<Option<Endpoint>> {
+        let uuid = key.endpoint.filter(|_| self.link.kind == LinkKind::Memory)?.strip_prefix("uuid:")?;
+        let instance = self.relay.registry.instance(uuid);
+        Some(instance.map(|present| Endpoint::new(present.link, present.app)))
     }
 
     /// Opens the stream on both links: the requester's first, so that it can be answered at any moment.
@@ -336,16 +351,16 @@ impl Dispatch {
         None
     }
 
-    fn pick<'e>(&mut self, found: &Found<'e>, request: &Request<'_, '_>, tried: &[u64]) -> Option<&'e Arc<Link>> {
+    fn pick<'f>(&mut self, found: &'f Found<'_>, request: &Request<'_, '_>, tried: &[u64]) -> Option<&'f Arc<Link>> {
         let mut random = |below| self.rng.u64(..below);
         let picked = if found.is_plain {
-            pick(found.endpoints, Asked::default(), tried, &mut random)
+            pick(&found.endpoints, Asked::default(), tried, &mut random)
         } else {
             let route = request.route(self.link.dialect.form);
             let key = route.key.unwrap_or_default();
             let hash = key.hash_key.map(hash).or(key.is_sticky.then_some(self.sticky));
             let asked = Asked { endpoint: key.endpoint, labels: &route.labels, hash };
-            pick(found.endpoints, asked, tried, &mut random)
+            pick(&found.endpoints, asked, tried, &mut random)
         };
         picked.map(|endpoint| &endpoint.link)
     }

@@ -4,10 +4,11 @@
 //! ```text
 //!  call       what is asked and answered, in Hessian or an encoding of ours       hessian/  the former
 //!  health     is the broker, or a service, there       discovery  where brokers and apps are (instance: one of them)
-//!  notify     events for other apps
+//!  notify     events for other apps                    definitions  the methods of a service
 //! ```
 
 mod call;
+mod definitions;
 mod discovery;
 mod health;
 pub(super) mod hessian;
@@ -16,6 +17,7 @@ mod notify;
 
 use crate::relay::Relay;
 use call::{Call, Reply};
+use definitions::Definitions;
 use discovery::Discovery;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -30,7 +32,7 @@ use std::sync::Arc;
 
 /// Serves all of it over this transport; `advertised` are the addresses of the brokers, if the operator says them.
 pub(super) fn mount(transport: Arc<dyn Transport>, relay: &Arc<Relay>, advertised: &[String]) -> Connection {
-    let services = [health::SERVICE, discovery::SERVICE, notify::SERVICE];
+    let services = [health::SERVICE, discovery::SERVICE, notify::SERVICE, definitions::SERVICE];
     let published = json!({ "published": services.map(|service| json!({ "service": service })) });
     let app = br#"{"name":"towline.starter","uuid":"towline.starter-----------------"}"#;
     let metadata = CompositeBuilder::new()
@@ -48,8 +50,11 @@ pub(super) fn mount(transport: Arc<dyn Transport>, relay: &Arc<Relay>, advertise
         health: Health::new(routes.clone()),
         discovery: Discovery::new(relay.clone(), advertised.to_vec()),
         notify: Notify::new(relay.clone()),
+        definitions: Definitions::new(routes.clone()),
     });
-    connect(transport, setup, Arc::new(Serving(starter)), Config::default())
+    let connection = connect(transport, setup, Arc::new(Serving(starter.clone())), Config::default());
+    starter.definitions.ask_by(connection.clone());
+    connection
 }
 
 /// Answers what the starters ask.
@@ -57,6 +62,7 @@ struct Starter {
     health: Health,
     discovery: Discovery,
     notify: Notify,
+    definitions: Definitions,
 }
 
 impl Starter {
@@ -70,6 +76,7 @@ impl Starter {
                 self.notify.answer(&call).await?;
                 None
             }
+            definitions::SERVICE => return self.definitions.answer(&call).await.map(Some),
             _ => return Err(call.unknown()),
         };
         reply.map(|reply| call.reply(&reply)).transpose()
