@@ -41,7 +41,7 @@ impl Dispatch for Named {
     }
 
     fn dispatch(&self, method: &str, _: Interaction, _: Request) -> Result<Reply, RpcError> {
-        Err(RpcError::no_method(&self.0, method))
+        Err(RpcError::no_method(self.0, method))
     }
 }
 
