@@ -16,6 +16,8 @@ mod harness;
 mod conformant;
 #[path = "strangers/java.rs"]
 mod java;
+#[path = "strangers/js.rs"]
+mod js;
 #[path = "starter/jvm.rs"]
 mod jvm;
 #[path = "strangers/matrix.rs"]

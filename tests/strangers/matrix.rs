@@ -3,6 +3,7 @@
 use super::conformant::expect_conformant;
 use super::harness::Broker;
 use super::java;
+use super::js;
 use super::probe;
 use super::program::{Missing, Stranger};
 use super::python;
@@ -11,7 +12,7 @@ use super::script::{self, CHECKS};
 
 /// Every stranger there could be, each with what it is called.
 fn all() -> Vec<(&'static str, Result<Stranger, Missing>)> {
-    [java::all(), python::all(), vec![rsocket_rust::over_tcp()]].concat()
+    [java::all(), js::all(), python::all(), vec![rsocket_rust::over_tcp()]].concat()
 }
 
 /// Those that are on this machine; the others are told of.
