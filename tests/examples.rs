@@ -15,6 +15,8 @@ mod stranger;
 
 #[path = "examples/java.rs"]
 mod java;
+#[path = "examples/node.rs"]
+mod node;
 #[path = "examples/python.rs"]
 mod python;
 #[path = "examples/rsocket_rust.rs"]

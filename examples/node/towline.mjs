@@ -19,7 +19,7 @@ const counted = (name) => bytes([bytes(name).length], name);
 export const encode = (value) => bytes(JSON.stringify(value));
 export const decode = (data) => (data?.length ? JSON.parse(text(data)) : null);
 
-/** One entry of composite metadata; its kind is an id or a MIME type, which a content of entry 0x7A or 0x7B is as well. */
+/** One entry of composite metadata; its kind is an id or a MIME type, as the content of 0x7A and 0x7B is. */
 export const entry = (kind, content) =>
   bytes(mime(kind), [content.length >> 16, (content.length >> 8) & 255, content.length & 255], content);
 export function mime(type) {

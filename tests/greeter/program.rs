@@ -42,7 +42,8 @@ impl Program {
         Self::start(name, &path, &[&[address.as_str()], more].concat())
     }
 
-    fn start(name: &str, path: &Path, args: &[&str]) -> Self {
+    /// Any program.
+    pub(crate) fn start(name: &str, path: &Path, args: &[&str]) -> Self {
         let mut command = Command::new(path);
         for (variable, _) in std::env::vars_os() {
             if variable.to_string_lossy().starts_with("TOWLINE_") {

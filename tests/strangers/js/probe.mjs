@@ -6,7 +6,7 @@
 
 import { randomUUID } from "node:crypto";
 import { dataType, decode, encode, JSON_TYPE, setup } from "../../../examples/node/towline.mjs";
-import { Items } from "./flow.mjs";
+import { Items } from "../../../examples/node/flow.mjs";
 import * as service from "./service.mjs";
 
 const SOON = 15_000;

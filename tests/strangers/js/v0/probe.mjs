@@ -6,7 +6,7 @@ import tcp from "rsocket-tcp-client";
 import websocket from "rsocket-websocket-client";
 import { WebSocket } from "ws";
 import { COMPOSITE, JSON_TYPE } from "../../../../examples/node/towline.mjs";
-import { Items, Outbound } from "../flow.mjs";
+import { Items, Outbound } from "../../../../examples/node/flow.mjs";
 import { run } from "../probe.mjs";
 
 // What a channel's other side may send before it is read.

@@ -6,7 +6,7 @@ import tcp from "rsocket-tcp-client";
 import websocket from "rsocket-websocket-client";
 import { WebSocket } from "ws";
 import { COMPOSITE, JSON_TYPE } from "../../../../examples/node/towline.mjs";
-import { Items, Outbound } from "../flow.mjs";
+import { Items, Outbound } from "../../../../examples/node/flow.mjs";
 import { run } from "../probe.mjs";
 
 // What a channel's other side may send before it is read.
@@ -24,7 +24,7 @@ const events = (to) => ({
   },
 });
 
-/** An error with its code: what `new` makes of this class is an Error alone (it is ES5), and so sent as APPLICATION_ERROR. */
+/** An error with its code. A new one of this class is but an Error (it is ES5), and so sent as APPLICATION_ERROR. */
 function coded({ code = core.ErrorCodes.APPLICATION_ERROR, message }) {
   return Object.setPrototypeOf(new core.RSocketError(code, message), core.RSocketError.prototype);
 }

@@ -1,4 +1,5 @@
-// Items with credit, both ways, for either generation of the library.
+// Items with credit, both ways, for either generation of rsocket-js: the library hands credit to the program and sends
+// whatever that gives it. Copy this file as well.
 
 /**
  * What the other side sends, item by item, read as an async iterator; with `refill` each asks for another.
@@ -33,8 +34,14 @@ export class Items {
     if (this.refill) this.subscription.request(1);
     return event.payload;
   }
+  /** Whoever stops reading before the end cancels. */
   async *[Symbol.asyncIterator]() {
-    for (let payload; (payload = await this.read()) !== undefined; ) yield payload;
+    let payload = null;
+    try {
+      while ((payload = await this.read()) !== undefined) yield payload;
+    } finally {
+      if (payload !== undefined && !this.queue[0]?.error) this.subscription.cancel();
+    }
   }
 }
 
@@ -66,7 +73,7 @@ export class Outbound {
       if (this.#isCancelled) break;
       this.#credit--;
       to.next(value);
-      if (sent % TURN === 0) await new Promise(setImmediate);
+      if (sent % TURN === 0) await new Promise((go) => (globalThis.setImmediate ?? setTimeout)(go));
     }
     await this.iterator.return();
   }
