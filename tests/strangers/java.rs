@@ -2,7 +2,7 @@
 
 use super::jvm::program;
 use super::matrix::everybody_calls;
-use super::program::{Missing, Stranger};
+use super::program::{COMPLETE_ALONE, Missing, Stranger};
 
 const CLIENT: &str = "alibaba-rsocket 1.1.6";
 
@@ -13,9 +13,11 @@ pub(crate) fn all() -> Vec<(&'static str, Result<Stranger, Missing>)> {
 
 fn starter() -> Result<Stranger, Missing> {
     let command = program("java/java.jar")?;
-    let as_responder =
-        &[("chat", "before the items of a channel it reads its first argument as a bare value, not in an array")];
-    Ok(Stranger { client: CLIENT, scheme: "tcp", command, lacks: &[], as_responder })
+    let as_responder = &[
+        ("chat", "before the items of a channel it reads its first argument as a bare value, not in an array"),
+        (COMPLETE_ALONE, "an empty Mono is nothing else"),
+    ];
+    Ok(Stranger { client: CLIENT, scheme: "tcp", command, lacks: &[], as_responder, trips_over: &[] })
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,7 @@
 //! rsocket-js of both its generations, over TCP and over WebSocket, as `tests/strangers/js` uses it.
 
 use super::matrix::everybody_calls;
-use super::program::{Missing, Stranger, file, need};
+use super::program::{COMPLETE_ALONE, Missing, Stranger, file, need};
 use std::path::Path;
 
 const V1: &str = "rsocket-js 1.0.0-alpha.3";
@@ -30,7 +30,9 @@ fn over(
     // Written last, once everything is there.
     need(client, &file(&format!("{folder}/node_modules/.installed")))?;
     let command = vec![node.into(), file(&format!("{folder}/probe.mjs")).into()];
-    Ok(Stranger { client, scheme, command, lacks: &[], as_responder })
+    // The first generation knows an answer by its payload: one of COMPLETE alone leaves its caller waiting.
+    let trips_over: &[(_, &[_])] = if client == V0 { &[(COMPLETE_ALONE, &["ping", "find"])] } else { &[] };
+    Ok(Stranger { client, scheme, command, lacks: &[], as_responder, trips_over })
 }
 
 #[tokio::test(flavor = "multi_thread")]

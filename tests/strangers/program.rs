@@ -1,5 +1,5 @@
 //! A stranger's program: `<program> serve <url>` prints `ready` once its services are in force and serves until its
-//! standard input ends; `<program> call <url>` runs the script and prints its lines.
+//! standard input ends; `<program> call <url>` runs the script and prints its lines, without the checks named behind.
 
 use super::harness::SOON;
 use std::ffi::OsString;
@@ -22,7 +22,12 @@ pub(crate) struct Stranger {
     pub lacks: &'static [&'static str],
     /// What callers cannot expect of its library as a responder, and why.
     pub as_responder: &'static [(&'static str, &'static str)],
+    /// Habits of responders that stop its library as a caller, and the checks they stop: those are left out.
+    pub trips_over: &'static [(&'static str, &'static [&'static str])],
 }
+
+/// The habit of answering nothing by COMPLETE alone, without a payload.
+pub(crate) const COMPLETE_ALONE: &str = "COMPLETE alone";
 
 /// What is not on this machine, and how to get it.
 pub(crate) type Missing = String;
@@ -62,9 +67,9 @@ impl Stranger {
         Serving { child, lines }
     }
 
-    /// Runs it as a caller; every line it prints.
-    pub(crate) async fn call(&self, url: &str) -> Vec<String> {
-        let (mut child, mut lines) = self.start(&["call", url]);
+    /// Runs it as a caller without these checks; every line it prints.
+    pub(crate) async fn call(&self, url: &str, without: &[&str]) -> Vec<String> {
+        let (mut child, mut lines) = self.start(&[&["call", url], without].concat());
         let mut printed = Vec::new();
         let read = async {
             while let Some(line) = lines.next_line().await.expect("its output is text") {

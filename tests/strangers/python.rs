@@ -1,7 +1,7 @@
 //! rsocket-py over TCP and over aiohttp's WebSocket, as `tests/strangers/python/probe.py` uses it.
 
 use super::matrix::everybody_calls;
-use super::program::{Missing, Stranger, file, need};
+use super::program::{COMPLETE_ALONE, Missing, Stranger, file, need};
 use std::path::PathBuf;
 
 const CLIENT: &str = "rsocket-py 0.4.20";
@@ -15,8 +15,11 @@ fn over(scheme: &'static str) -> Result<Stranger, Missing> {
     let python = python()?;
     let command = vec![python.into(), file("tests/strangers/python/probe.py").into()];
     // As a caller it has means for everything.
-    let as_responder = &[("end", "it looks for the end of a generator only once it has credit for another item")];
-    Ok(Stranger { client: CLIENT, scheme, command, lacks: &[], as_responder })
+    let as_responder = &[
+        ("end", "it looks for the end of a generator only once it has credit for another item"),
+        (COMPLETE_ALONE, "it sends no payload that is empty"),
+    ];
+    Ok(Stranger { client: CLIENT, scheme, command, lacks: &[], as_responder, trips_over: &[] })
 }
 
 /// The interpreter that has it.
