@@ -1,9 +1,8 @@
 //! Addresses to listen on.
 
-use serde::de::{self, SeqAccess, Visitor};
+use serde::de;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
-use std::marker::PhantomData;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -107,34 +106,6 @@ fn parse_socket(text: &str) -> Result<SocketAddr, String> {
         return Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
     }
     text.parse().map_err(|_| format!("`{text}` is not an IP address and a port, as in `127.0.0.1:9999`"))
-}
-
-/// A list of addresses, or one text with commas between them, which is what a variable can hold.
-pub(super) fn one_or_many<'de, D: Deserializer<'de>, T>(from: D) -> Result<Vec<T>, D::Error>
-where
-    T: Deserialize<'de> + FromStr<Err: fmt::Display>,
-{
-    struct OneOrMany<T>(PhantomData<T>);
-    impl<'de, T: Deserialize<'de> + FromStr<Err: fmt::Display>> Visitor<'de> for OneOrMany<T> {
-        type Value = Vec<T>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a list of addresses such as `tcp://127.0.0.1:9999`")
-        }
-
-        fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
-            text.split(',').map(|one| one.trim().parse().map_err(E::custom)).collect()
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-            let mut addresses = Vec::new();
-            while let Some(address) = list.next_element()? {
-                addresses.push(address);
-            }
-            Ok(addresses)
-        }
-    }
-    from.deserialize_any(OneOrMany(PhantomData))
 }
 
 /// For `#[serde(with = ..)]`: a socket address, or `off`.

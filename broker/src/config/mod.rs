@@ -3,7 +3,8 @@
 //! ```text
 //!  layers    flag > environment TOWLINE_SECTION__KEY > towline.toml > default; unknown keys refused with their origin
 //!  units     1MiB, 5s                          address   tcp://127.0.0.1:9999, or "off"
-//!  budget    the default for relay.budget      validate  what the types cannot say
+//!  budget    the default for relay.budget      list      items, or one text with commas
+//!  validate  what the types cannot say
 //! ```
 //! Invariant: a [`Config`] out of [`Sources::load`] has passed every check, so the rest of the broker checks none of it.
 
@@ -11,6 +12,7 @@ mod address;
 mod budget;
 mod error;
 mod layers;
+mod list;
 #[cfg(test)]
 mod tests;
 mod units;
@@ -52,11 +54,11 @@ pub struct Config {
 #[serde(default, deny_unknown_fields)]
 pub struct Listen {
     /// A list, or one string with commas between the addresses.
-    #[serde(deserialize_with = "address::one_or_many")]
+    #[serde(deserialize_with = "list::one_or_many")]
     pub addresses: Vec<ListenAddress>,
     /// Where apps find this broker, told to those that ask (Java starters do, every two minutes, and connect there): a list,
     /// or one string with commas. If empty each app is told the address it says that it uses itself.
-    #[serde(deserialize_with = "address::one_or_many")]
+    #[serde(deserialize_with = "list::one_or_many")]
     pub advertised: Vec<String>,
     /// Allows listeners that other machines can reach; this build has no authentication.
     pub insecure: bool,
@@ -67,7 +69,8 @@ pub struct Listen {
     #[serde(with = "size")]
     pub setup_max: usize,
     /// Web pages that may connect, as their browsers name them (`https://app.example.com`); `*` is any. Clients that are
-    /// no browsers send no origin and need none.
+    /// no browsers send no origin and need none. A list, or one string with commas between the origins.
+    #[serde(deserialize_with = "list::one_or_many")]
     pub origins: Vec<String>,
 }
 

@@ -199,6 +199,9 @@ fn origins_are_what_browsers_send() {
     for origin in ["app.example.com", "https://app.example.com/", "https://", "https://a b", ""] {
         assert!(refusal(&origins(origin)).contains("what a browser sends"), "{origin}");
     }
+    let joined = variables(&[("TOWLINE_LISTEN__ORIGINS", "http://localhost:8080, https://app.example.com")]);
+    let named = joined.load().expect("valid").listen.origins;
+    assert_eq!(named, ["http://localhost:8080", "https://app.example.com"]);
 }
 
 #[test]
