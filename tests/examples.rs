@@ -1,5 +1,6 @@
 //! The examples for stock clients, as their headers say how to run them: each with itself, and with a Rust app on the
-//! other side.
+//! other side. One whose runtime or packages are missing is skipped with a line that says what is missing;
+//! `tests/strangers/install` brings them all.
 
 mod harness;
 
@@ -13,6 +14,8 @@ mod program;
 #[allow(dead_code, reason = "what the tests with strangers need")]
 mod stranger;
 
+#[path = "examples/browser.rs"]
+mod browser;
 #[path = "examples/java.rs"]
 mod java;
 #[path = "examples/node.rs"]
