@@ -135,3 +135,16 @@ fn bounded<T>(items: impl Iterator<Item = T>, size: impl Fn(&T) -> usize) -> Res
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_answer_cannot_hold_is_an_error() {
+        let texts = |count| bounded((0..count).map(|_| "x".repeat(1024)), String::len);
+        assert_eq!(texts(MAX / 1024).map(|texts| texts.len()), Ok(MAX / 1024));
+        let error = texts(MAX / 1024 + 1).expect_err("it is too much");
+        assert_eq!(error.code, ErrorCode::APPLICATION_ERROR);
+    }
+}
