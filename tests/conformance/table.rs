@@ -86,6 +86,14 @@ fn every_first_error_has_a_test_that_exists() {
 }
 
 #[test]
+fn what_java_starters_are_promised_has_tests_that_exist() {
+    let text = document("docs/java.md");
+    let tests: Vec<_> = named(&text).into_iter().filter(|name| name.contains(".rs::")).collect();
+    let faults: Vec<_> = tests.iter().filter_map(|test| fault(test)).collect();
+    assert!(tests.len() > 20 && faults.is_empty(), "{} tests: {faults:?}", tests.len());
+}
+
+#[test]
 fn every_requirement_has_its_row_and_every_test_named_there_exists() {
     let text = document("docs/conformance.md");
     let ids = REQUIREMENTS.iter().flat_map(|(section, ids)| ids.iter().map(move |id| format!("{section}-{id:02}")));
