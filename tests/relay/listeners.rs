@@ -104,6 +104,8 @@ async fn a_tls_client_of_a_broker_without_certificate_gets_an_alert_and_is_close
     assert_eq!(answer(&broker.address, CLIENT_HELLO).await, handshake_failure);
     let long = [CLIENT_HELLO, &[0; 16_000]].concat();
     assert_eq!(answer(&broker.address, &long).await, handshake_failure, "however much of it was not read");
+    // Counted once the socket is closed.
+    broker.until("towline_setups_refused_total", 2.0).await;
     assert_eq!(broker.labelled("towline_setups_refused_total", "no_certificate"), 2.0);
 }
 
@@ -115,6 +117,7 @@ async fn who_only_looks_whether_somebody_listens_is_not_refused() {
     // The broker has seen the end once it closes its own side.
     assert_eq!(socket.read(&mut [0; 8]).await.expect("the end of the connection"), 0);
     answer(&broker.address, CLIENT_HELLO).await;
+    broker.until("towline_setups_refused_total", 1.0).await;
     assert_eq!(broker.meter("towline_setups_refused_total"), 1.0, "only who spoke");
 }
 
