@@ -110,12 +110,12 @@ impl Scene {
                 self.app.peer.expect_closed().await;
                 self.tally.matched += 1;
             }
-            Event::Frame(frame) if line.is_from_app => self.from_app(frame).await,
-            Event::Frame(frame) => self.to_app(frame).await,
+            Event::Frame(frame) if line.is_from_app => self.play_from_app(frame).await,
+            Event::Frame(frame) => self.play_to_app(frame).await,
         }
     }
 
-    async fn from_app(&mut self, frame: &Frame) {
+    async fn play_from_app(&mut self, frame: &Frame) {
         let view = frame.view();
         let stream = view.stream_id();
         let is_for_broker = stream == 0
@@ -136,7 +136,7 @@ impl Scene {
         self.tally.relayed += 1;
     }
 
-    async fn to_app(&mut self, frame: &Frame) {
+    async fn play_to_app(&mut self, frame: &Frame) {
         let view = frame.view();
         let stream = view.stream_id();
         if view.kind().is_request() {
