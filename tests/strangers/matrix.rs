@@ -5,7 +5,7 @@ use super::harness::Broker;
 use super::java;
 use super::js;
 use super::probe;
-use super::program::{Missing, Stranger};
+use super::program::{Missing, Stranger, file};
 use super::python;
 use super::rsocket_rust;
 use super::script::{self, CHECKS};
@@ -78,4 +78,14 @@ pub(crate) async fn everybody_calls(client: &str, scheme: &str) {
     let serving = stranger.serve(&url(&broker, scheme)).await;
     called_by_all(&broker, &format!("{client} over {scheme}"), stranger.as_responder).await;
     serving.kill().await;
+}
+
+#[test]
+fn every_stranger_has_its_row_in_the_table_of_clients() {
+    let text = std::fs::read_to_string(file("docs/clients.md")).expect("the table");
+    for Stranger { client, scheme, .. } in present() {
+        let rows = text.lines().filter(|line| line.starts_with(&format!("| {client}")));
+        let over: Vec<_> = rows.filter_map(|row| row.split('|').nth(2)).flat_map(|cell| cell.split(',')).collect();
+        assert!(over.iter().any(|is| is.trim() == scheme), "{client} over {scheme}: {over:?}");
+    }
 }
