@@ -44,6 +44,9 @@ pub struct Method {
     pub timeout: Option<Duration>,
     /// Whether processing a request twice is the same as once.
     pub idempotent: bool,
+    /// Whether a client sends the only argument as a bare value in JSON and CBOR, not in an array.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub bare: bool,
 }
 
 /// One argument of a [`Method`].

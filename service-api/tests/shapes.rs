@@ -170,3 +170,27 @@ async fn a_service_is_tested_without_any_connection() {
     assert!(users.import(items).await.is_err());
     assert_eq!(UserServiceServer::new(users).contract().methods.len(), 11);
 }
+
+#[service(name = "test.Bare", encoding = "json")]
+trait Bare {
+    #[rpc(bare)]
+    async fn double(&self, number: i64) -> Result<i64, RpcError>;
+}
+
+struct Doubling;
+
+impl Bare for Doubling {
+    async fn double(&self, number: i64) -> Result<i64, RpcError> {
+        Ok(2 * number)
+    }
+}
+
+#[tokio::test]
+async fn an_only_argument_is_sent_bare_where_the_trait_says_so_and_read() {
+    let caller = Loopback::new(BareServer::new(Doubling));
+    let client = BareClient::new(caller.clone());
+    for (encoding, sent) in [(Encoding::Json, &b"21"[..]), (Encoding::Cbor, &[0x15])] {
+        assert_eq!(client.double(21).encoding(encoding).await, Ok(42));
+        assert_eq!(caller.last_call().arguments, sent, "{encoding}");
+    }
+}

@@ -2,9 +2,9 @@
 
 use super::harness::Broker;
 use super::java::{Java, is_here};
-use super::probe::{self, ProbeClient};
-use futures::{StreamExt, TryStreamExt, stream};
-use towline_responder::{App, Encoding, RpcError};
+use super::probe::{self, Item, ProbeClient};
+use futures::{Stream, StreamExt, TryStreamExt, stream};
+use towline_responder::{App, Encoding, RpcError, Streaming, service};
 
 /// Runs the checks of strangers/script.rs in this encoding; those that are not `ok`.
 async fn not_ok(url: &str, encoding: &str) -> Vec<String> {
@@ -56,6 +56,39 @@ async fn a_rust_app_calls_a_channel_with_an_argument_of_a_starter_in_text() {
         let heard = probe.chat("a".to_owned(), said).encoding(encoding).start().try_collect::<Vec<_>>().await;
         assert_eq!(heard.expect("it answers"), expected, "{encoding}");
     }
+    app.close().await;
+    provider.kill().await;
+}
+
+/// As a starter reads it.
+#[service(name = "test.Probe", encoding = "json")]
+trait Starter {
+    #[rpc(bare)]
+    async fn echo(&self, text: String) -> Result<String, RpcError>;
+    #[rpc(bare)]
+    async fn find(&self, id: u32) -> Result<Option<Item>, RpcError>;
+    #[rpc(bare)]
+    fn chat(&self, prefix: String, said: Streaming<String>) -> impl Stream<Item = Result<String, RpcError>>;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trait_whose_argument_is_bare_reaches_a_starters_channels_and_its_cbor() {
+    if !is_here("java/java.jar") {
+        return;
+    }
+    let broker = Broker::start().await;
+    let url = format!("tcp://{}", broker.address);
+    let provider = Java::serve(&url, &[]).await;
+    let app = App::connect(url.as_str()).start().await.expect("the broker is there");
+    let probe = app.client::<StarterClient>();
+    for encoding in [Encoding::Json, Encoding::Cbor] {
+        let said = stream::iter(["hi", "bye"]).map(str::to_owned);
+        let heard = probe.chat("a".to_owned(), said).encoding(encoding).start().try_collect::<Vec<_>>().await;
+        assert_eq!(heard.expect("it answers"), ["a: hi", "a: bye"], "{encoding}");
+    }
+    assert_eq!(probe.echo("hi".to_owned()).encoding(Encoding::Cbor).await, Ok("hi".to_owned()));
+    let seven = Item { id: 7, name: "seven".to_owned() };
+    assert_eq!(probe.find(7).encoding(Encoding::Cbor).await, Ok(Some(seven)));
     app.close().await;
     provider.kill().await;
 }

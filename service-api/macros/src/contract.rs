@@ -31,6 +31,7 @@ fn method(service: &Service, method: &Method) -> TokenStream {
     let error = option(method.error.as_ref().map(text));
     let timeout = option(options.timeout.map(duration));
     let idempotent = options.idempotent;
+    let bare = options.bare.is_some();
     quote! {
         #krate::Method {
             name: #name,
@@ -43,6 +44,7 @@ fn method(service: &Service, method: &Method) -> TokenStream {
             error: #error,
             timeout: #timeout,
             idempotent: #idempotent,
+            bare: #bare,
         }
     }
 }

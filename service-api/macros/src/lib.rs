@@ -35,7 +35,9 @@ use quote::quote;
 /// | `fn chat(&self, .., items: Streaming<I>) -> impl Stream<Item = Result<T, E>>;` | many items, many answers |
 ///
 /// `#[rpc(..)]` on a method: `oneway`, `idempotent`, `timeout = "2s"`, `retry(max = 3, backoff = "20ms..1s")`, `key = argument`
-/// (equal values go to the same instance), `name = "wireName"` (default: the name in lowerCamelCase).
+/// (equal values go to the same instance), `name = "wireName"` (default: the name in lowerCamelCase), `bare` (in JSON and CBOR
+/// the only argument is sent as a bare value, not in an array: what Java starters read before the items of a channel, and
+/// in CBOR; a Rust service reads it too, unless it is a list or a map).
 ///
 /// The implementor writes plain `async fn` and `fn .. -> impl Stream`; a stream may borrow from `&self`.
 #[proc_macro_attribute]

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use syn::{Attribute, Block, Ident, Path, Type, TypeParamBound, Visibility};
 
 /// A service trait that was read and found well-formed.
@@ -79,6 +79,8 @@ pub(crate) struct Inbound {
 pub(crate) struct Options {
     pub(crate) oneway: bool,
     pub(crate) idempotent: bool,
+    /// Where it is said, if the only argument travels bare.
+    pub(crate) bare: Option<Span>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) retry: Option<Retry>,
     pub(crate) key: Option<Ident>,

@@ -28,6 +28,7 @@ static CONTRACT: Contract = Contract {
         error: None,
         timeout: None,
         idempotent: false,
+        bare: false,
     }],
 };
 

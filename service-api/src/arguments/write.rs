@@ -8,8 +8,8 @@ use crate::contract::{Contract, Method};
 use crate::encoding::{Encoding, EncodingError};
 use crate::error::RpcError;
 
-/// Writes the arguments of one call in the order of its method: MessagePack as a map of names, JSON and CBOR as an array,
-/// bytes and text as the only argument.
+/// Writes the arguments of one call in the order of its method: MessagePack as a map of names, JSON and CBOR as an array
+/// (or, where the method says so, bare), bytes and text as the only argument.
 ///
 /// A `None` is left out of the map, so that a server that does not know the argument yet reads the call all the same; in the
 /// array it is `null`, which a server ignores where it has no argument.
@@ -29,6 +29,7 @@ impl ArgumentWriter {
     pub fn new(contract: &'static Contract, method: &'static Method, encoding: Encoding) -> Self {
         let mut buffer = Vec::with_capacity(64);
         match encoding {
+            Encoding::Json | Encoding::Cbor if method.bare => {}
             Encoding::Json => buffer.push(b'['),
             // The count is filled in by `finish`.
             Encoding::MessagePack if method.arguments.len() < 16 => buffer.push(0x80),
@@ -59,6 +60,7 @@ impl ArgumentWriter {
             return Bytes::new();
         }
         match self.encoding {
+            Encoding::Json if self.method.bare => {}
             Encoding::Json => self.buffer.push(b']'),
             Encoding::MessagePack if self.buffer[0] == 0xde => {
                 let count = u16::try_from(self.written).unwrap_or(u16::MAX);

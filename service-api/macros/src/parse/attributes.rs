@@ -1,6 +1,7 @@
 use proc_macro2::TokenStream;
 use syn::meta::ParseNestedMeta;
 use syn::parse::Parser;
+use syn::spanned::Spanned;
 use syn::{Attribute, Error, Ident, LitInt, LitStr, Path, Result};
 
 use super::text;
@@ -48,6 +49,10 @@ pub(super) fn rpc(attrs: &[Attribute]) -> Result<Options> {
                 options.idempotent = true;
                 Ok(())
             }
+            "bare" => {
+                options.bare = Some(meta.path.span());
+                Ok(())
+            }
             "timeout" => set(&mut options.timeout, &meta, duration),
             "retry" => set(&mut options.retry, &meta, retry),
             "key" => set(&mut options.key, &meta, |meta| meta.value()?.parse::<Ident>()),
@@ -56,7 +61,7 @@ pub(super) fn rpc(attrs: &[Attribute]) -> Result<Options> {
                 "queued calls are not supported yet: use a unary method, or publish to a topic with `towline.Queue.publish`",
             )),
             _ => {
-                let known = ["oneway", "idempotent", "timeout", "retry", "key", "name"];
+                let known = ["oneway", "idempotent", "bare", "timeout", "retry", "key", "name"];
                 Err(unknown(&meta, "#[rpc(..)]", &known))
             }
         })?;

@@ -20,6 +20,7 @@ pub(super) fn read(function: &TraitItemFn) -> Result<Method> {
     let (arguments, inbound) = inputs(signature)?;
     let (shape, returns, result, error) = output(signature, &options, inbound.as_ref())?;
     check_key(&options, &arguments)?;
+    check_bare(&options, &arguments)?;
     let rust_name = signature.ident.unraw().to_string();
     let name = wire_name(&rust_name, options.name.as_ref())?;
     Ok(Method {
@@ -212,6 +213,12 @@ fn check_key(options: &Options, arguments: &[Argument]) -> Result<()> {
         None => format!("the arguments are [{}]", names.join(", ")),
     };
     Err(Error::new(key.span(), format!("`key` names an argument, and there is no `{key}`: {hint}")))
+}
+
+fn check_bare(options: &Options, arguments: &[Argument]) -> Result<()> {
+    let Some(span) = options.bare.filter(|_| arguments.len() != 1) else { return Ok(()) };
+    let why = format!("a bare argument is the only one, and this method has {}", arguments.len());
+    Err(Error::new(span, why))
 }
 
 fn wire_name(rust_name: &str, given: Option<&LitStr>) -> Result<String> {
