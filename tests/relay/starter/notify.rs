@@ -88,7 +88,9 @@ async fn what_is_no_event_goes_nowhere() {
         r#"["1.0","7","app://x/","com.acme.Changed"]"#,
         r#"{"specversion":"1.0","id":"","source":"x","type":"x"}"#,
         r#"{"specversion":"1.0","id":"1","source":"x"}"#,
-        r#"{"specversion":"1.0","id":"1","source":"x","type":"towline.drain"}"#,
+        r#"{"specversion":"1.0","id":"1","source":"x","type":"Towline.drain"}"#,
+        r#"{"specversion":"1.0","id":"1","source":"x","type":"com.alibaba.rsocket.events.configEvent"}"#,
+        r#"{"specversion":"1.0","id":"1","source":"x","type":"com.alibaba.rsocket.upstream.UpstreamClusterChangedEvent"}"#,
         &large,
     ] {
         let (code, text) = refused(&mut client, &method("notify"), &json!([uuid("one"), bad])).await;

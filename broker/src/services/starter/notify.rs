@@ -20,8 +20,15 @@ pub(super) const SERVICE: &str = "com.alibaba.rsocket.cloudevents.CloudEventsNot
 const MAX: usize = 64 * 1024;
 /// Apps that are sent to before others are let run.
 const AT_ONCE: usize = 64;
-/// What the broker's own events are named.
+/// What the broker's own events are named; starters tell types apart without regard to case.
 const RESERVED: &str = "towline.";
+/// Those that starters obey because they come from their broker: with one an app could send all others to a broker of its
+/// own. The Java broker passes them on.
+const BROKERS_OWN: [&str; 3] = [
+    "com.alibaba.rsocket.upstream.UpstreamClusterChangedEvent",
+    "com.alibaba.rsocket.upstream.ServiceInstancesChangedEvent",
+    "com.alibaba.rsocket.events.ConfigEvent",
+];
 
 pub(super) struct Notify {
     relay: Arc<Relay>,
@@ -133,7 +140,8 @@ fn checked(event: &str) -> Result<&str, StreamError> {
     if [&specversion, &id, &source, &kind].iter().any(|attribute| attribute.is_empty()) || !event.starts_with('{') {
         return Err(unreadable("no CloudEvent: specversion, id, source and type are needed"));
     }
-    if kind.starts_with(RESERVED) {
+    let is_towlines = kind.get(..RESERVED.len()).is_some_and(|start| start.eq_ignore_ascii_case(RESERVED));
+    if is_towlines || BROKERS_OWN.iter().any(|own| kind.eq_ignore_ascii_case(own)) {
         return Err(unreadable(format!("events of the type {kind} are the broker's own")));
     }
     Ok(event)
