@@ -41,8 +41,9 @@ async fn a_lost_network_ends_streams_and_a_new_connection_takes_over_at_once() {
         &["tcp://127.0.0.1:0", &format!("tcp://{}:0", network.here)],
         &[("TOWLINE_LISTEN__INSECURE", "true"), ("TOWLINE_KEEPALIVE__BUSY_INTERVAL", "500ms")],
     );
+    let own = broker.meter("towline_services_registered").await;
     let there = network.start(&broker.addresses[1], LIFETIME);
-    broker.until("towline_services_registered", SOON, |services| services >= 4.0).await;
+    broker.until("towline_services_registered", SOON, |services| services >= own + 2.0).await;
     let mut client = Peer::join(&broker.address, &Setup::anonymous()).await;
     assert_eq!(who(&mut client, 0).await, b"other side");
     let open = [11, 13, 15];
@@ -81,8 +82,9 @@ async fn a_stopped_responder_is_left_out_and_comes_back() {
         ("TOWLINE_KEEPALIVE__BUSY_INTERVAL", "500ms"),
         ("TOWLINE_KEEPALIVE__SUSPECT_AFTER", "500ms"),
     ]);
+    let own = broker.meter("towline_services_registered").await;
     let there = OtherSide::start(&broker.address, 90_000);
-    broker.until("towline_services_registered", SOON, |services| services >= 4.0).await;
+    broker.until("towline_services_registered", SOON, |services| services >= own + 2.0).await;
     named(Peer::join(&broker.address, &Setup::app("here").service("test.Who")).await, b"here");
     let mut client = Peer::join(&broker.address, &Setup::anonymous()).await;
     let mut made = 0;
