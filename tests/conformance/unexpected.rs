@@ -11,7 +11,7 @@ over_all! {
     frames_on_a_stream_they_do_not_belong_to_are_ignored,
     an_answer_without_complete_gets_one,
     nothing_follows_a_complete,
-    a_payload_with_neither_item_nor_end_is_dropped,
+    a_payload_with_neither_item_nor_end_is_an_item_and_no_answer,
 }
 
 async fn frames_of_unknown_streams_are_dropped_and_the_connection_lives(carrier: Carrier) {
@@ -120,15 +120,18 @@ async fn nothing_follows_a_complete(carrier: Carrier) {
     client.expect_nothing().await;
 }
 
-async fn a_payload_with_neither_item_nor_end_is_dropped(carrier: Carrier) {
+async fn a_payload_with_neither_item_nor_end_is_an_item_and_no_answer(carrier: Carrier) {
     let broker = Broker::on(carrier).await;
     let (mut client, mut server) = broker.pair().await;
     client.send_all([stream(1, 2, "test.Echo.list", b""), call(3, "test.Echo.call", b"")]).await;
     server.expect(FrameType::RequestStream).await;
     server.expect(FrameType::RequestResponse).await;
-    for id in [2, 4] {
-        server.send_all([payload(id, 0, b"neither"), payload(id, 0, b""), last(id, b"the end")]).await;
-        client.expect_item(id - 1, flags::NEXT | flags::COMPLETE, b"the end").await;
-    }
+    server.send_all([payload(4, 0, b"neither"), payload(4, 0, b""), last(4, b"the end")]).await;
+    client.expect_item(3, flags::NEXT | flags::COMPLETE, b"the end").await;
+    // It used a credit, and the requester counts it too.
+    server.send_all([payload(2, 0, b""), payload(2, 0, b"neither"), complete(2)]).await;
+    client.expect_item(1, flags::NEXT, b"").await;
+    client.expect_item(1, flags::NEXT, b"neither").await;
+    client.expect_item(1, flags::COMPLETE, b"").await;
     client.expect_nothing().await;
 }

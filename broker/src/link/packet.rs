@@ -97,13 +97,16 @@ impl Step {
         self.kind == FrameType::Payload || self.kind.is_request()
     }
 
-    /// Writes the stream id into the frame's bytes, and a C flag that was added; takes out an F flag beside it, which
+    /// Writes the stream id into the frame's bytes, and a C or N flag that was added; takes out an F flag beside it, which
     /// means nothing ("Handling the Unexpected", 7) and keeps sloppy receivers waiting.
     #[inline]
     pub(crate) fn patch(self, bytes: &mut [u8], stream: StreamId) {
         frame::set_stream_id(bytes, stream);
-        if self.kind == FrameType::Payload && self.bits & flags::COMPLETE != 0 {
-            frame::set_flags(bytes, flags::COMPLETE);
+        if self.kind != FrameType::Payload {
+            return;
+        }
+        frame::set_flags(bytes, self.bits & (flags::NEXT | flags::COMPLETE));
+        if self.bits & flags::COMPLETE != 0 {
             frame::clear_flags(bytes, flags::FOLLOWS);
         }
     }

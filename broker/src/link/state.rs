@@ -156,8 +156,8 @@ impl<L: Clone> State<L> {
         self.bounds.window.share(self.windowed, self.is_over_mark())
     }
 
-    /// A PAYLOAD, ERROR, CANCEL or REQUEST_N was read from this link's app. `step` may be changed: a C flag that was
-    /// forgotten is set.
+    /// A PAYLOAD, ERROR, CANCEL or REQUEST_N was read from this link's app. `step` may be changed: a C or
+    /// N flag that was forgotten is set.
     pub(crate) fn depart(&mut self, stream: StreamId, step: &mut Step) -> Departure<L> {
         let Some(entry) = self.streams.entry(stream) else {
             // Only a requester's CANCEL (odd ids) ends all: a responder's must not take out the ERROR it is to get.
@@ -192,8 +192,14 @@ impl<L: Clone> State<L> {
                 true
             }
             FrameType::Payload if is_open => {
-                let is_item = step.is_next() || entry.is_sending || step.follows();
-                if entry.kind == FrameType::RequestResponse && is_item && !step.follows() {
+                let is_answer = entry.kind == FrameType::RequestResponse;
+                let mut is_item = step.is_next() || entry.is_sending || step.follows();
+                if !is_item && !step.is_complete() && !is_answer {
+                    // Empty items of rsocket-py: who sent one has used a credit for it.
+                    step.bits |= flags::NEXT;
+                    is_item = true;
+                }
+                if is_answer && is_item && !step.follows() {
                     step.bits |= flags::COMPLETE;
                 }
                 entry.is_sending = step.follows();
