@@ -137,6 +137,18 @@ pub(crate) struct Ports {
     pub management: Option<u16>,
 }
 
+impl Ports {
+    /// Keeps the first sixteen that are a port and a scheme: what an app says stays as long as its connection.
+    pub(crate) fn new(
+        rsocket: impl Iterator<Item = (String, String)>,
+        web: Option<u16>,
+        management: Option<u16>,
+    ) -> Self {
+        let is_place = |(port, scheme): &(String, String)| port.parse::<u16>().is_ok() && scheme.len() <= 16;
+        Self { rsocket: rsocket.filter(is_place).take(16).collect(), web, management }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Instances {
     by_uuid: HashMap<Arc<str>, Vec<Member>>,

@@ -18,8 +18,12 @@ const UUID: usize = 32;
 /// What the two entries in JSON look like.
 const APP: &str = r#"{"name":"shop","uuid":"<32 to 128 characters>"}"#;
 const REGISTRY: &str = r#"{"published":[{"service":"com.acme.Shop"}]}"#;
-/// Ports, and addresses of brokers, that an app may name.
-const MAX_PLACES: usize = 64;
+/// Addresses of brokers that are kept of an app.
+const MAX_BROKERS: usize = 16;
+/// Bytes of one text an app says of itself: its name is cut there, longer addresses are left out.
+const MAX_TEXT: usize = 256;
+/// Bytes of all its labels that are kept: they stay as long as the connection.
+const MAX_LABELS: usize = 8 * 1024;
 /// Composite entries read of one SETUP.
 const MAX_ENTRIES: usize = 64;
 
@@ -162,33 +166,38 @@ impl LocatorJson {
 impl From<AppJson> for App {
     fn from(json: AppJson) -> Self {
         let mut labels = hashbrown::HashMap::new();
+        let mut left = MAX_LABELS;
         for (key, value) in json.metadata.unwrap_or_default().into_iter().take(64) {
             let value = match value {
                 serde_json::Value::String(text) => text,
                 other => other.to_string(),
             };
+            let Some(rest) = left.checked_sub(key.len() + value.len()) else { continue };
+            left = rest;
             labels.insert(key.strip_prefix("labels.").unwrap_or(&key).to_owned(), value);
         }
         let weight = labels.get("weight").and_then(|text| text.parse().ok()).unwrap_or(1);
         let uuid = json.uuid.unwrap_or_default();
         let port = |value: &serde_json::Value| value.as_u64().and_then(|port| u16::try_from(port).ok());
         let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
-        let rsocket = json.rsocket_ports.as_object().into_iter().flatten().take(MAX_PLACES);
-        let ports = Ports {
-            rsocket: rsocket.filter_map(|(port, scheme)| Some((port.clone(), text(scheme)?))).collect(),
-            web: port(&json.web_port),
-            management: port(&json.management_port),
-        };
-        let brokers = json.brokers.as_array().into_iter().flatten().take(MAX_PLACES).filter_map(text).collect();
+        let rsocket = json.rsocket_ports.as_object().into_iter().flatten();
+        let rsocket = rsocket.filter_map(|(port, scheme)| Some((port.clone(), text(scheme)?)));
+        let ports = Ports::new(rsocket, port(&json.web_port), port(&json.management_port));
+        let is_short = |text: &String| text.len() <= MAX_TEXT;
+        let brokers = json.brokers.as_array().into_iter().flatten().filter_map(text).filter(is_short);
+        let mut name = json.name.unwrap_or_default();
+        let cut = (0..=MAX_TEXT).rev().find(|at| name.len() >= *at && name.is_char_boundary(*at));
+        name.truncate(cut.unwrap_or_default());
+        name.shrink_to_fit();
         Self {
-            name: json.name.unwrap_or_default(),
+            name,
             is_named: !uuid.is_empty(),
             uuid,
-            ip: json.ip,
+            ip: json.ip.filter(is_short),
             weight: u32::clamp(weight, 1, MAX_WEIGHT),
             labels,
             ports,
-            brokers,
+            brokers: brokers.take(MAX_BROKERS).collect(),
             connected_at: 0,
             is_towline: json.sdk.is_some_and(|sdk| sdk.starts_with("towline")),
         }
@@ -237,6 +246,24 @@ mod tests {
         assert_eq!(accepted.lifetime, Duration::from_secs(90), "zero is the default");
         let keys: Vec<_> = accepted.services.iter().map(ToString::to_string).collect();
         assert_eq!(keys, ["a.B", "g!a.B:2"]);
+    }
+
+    #[test]
+    fn what_an_app_says_of_itself_is_kept_within_bounds() {
+        let long = "ü".repeat(10_000);
+        let many = |item: &dyn Fn(usize) -> String| (0..200).map(item).collect::<Vec<_>>().join(",");
+        let ports = many(&|n| format!(r#""{}":"tcp""#, 1000 + n));
+        let brokers = many(&|n| format!(r#""tcp://a:{n}""#));
+        let json = format!(
+            r#"{{"uuid":"{UUID}","name":"{long}","ip":"{long}","metadata":{{"a":"{long}","zone":"b"}},
+            "rsocketPorts":{{"1":"{long}","{long}":"tcp",{ports}}},"brokers":["{long}",{brokers}]}}"#
+        );
+        let app = accepted(&json, "{}").unwrap().app;
+        assert_eq!((app.name.len(), app.name.capacity(), app.ip), (MAX_TEXT, MAX_TEXT, None));
+        assert_eq!((app.labels.len(), app.labels["zone"].as_str()), (1, "b"));
+        assert_eq!((app.ports.rsocket.len(), app.brokers.len()), (16, MAX_BROKERS));
+        assert!(app.ports.rsocket.iter().all(|(port, scheme)| port.len() == 4 && scheme == "tcp"), "{:?}", app.ports);
+        assert!(app.brokers.iter().all(|broker| broker.len() <= MAX_TEXT));
     }
 
     #[test]

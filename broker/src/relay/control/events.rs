@@ -86,8 +86,8 @@ impl News {
             }
             "portsupdateevent" => {
                 let PortsUpdate { app_id, rsocket_ports, web_port, management_port } = data(value)?;
-                let rsocket = rsocket_ports.unwrap_or_default();
-                (app_id, Self::Ports(Ports { rsocket, web: web_port, management: management_port }))
+                let rsocket = rsocket_ports.unwrap_or_default().into_iter();
+                (app_id, Self::Ports(Ports::new(rsocket, web_port, management_port)))
             }
             _ => return Err(EventOutcome::Ignored),
         };
