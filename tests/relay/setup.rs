@@ -39,6 +39,20 @@ async fn requests_behind_a_refused_setup_do_not_reset_the_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_goes_on_sending_behind_a_refused_setup_is_closed() {
+    let broker = Broker::with(|config| config.listen.setup_timeout = 20 * SOON).await;
+    let mut app = broker.connect().await;
+    app.send(Setup::app("app").uuid("short").frame()).await;
+    assert!(app.expect_error(0).await.1.starts_with("RST-500410"));
+    let mut sent = 0;
+    while app.try_send_bytes(&[0; 64 * 1024]).await {
+        sent += 64 * 1024;
+        // 1 MiB is read, the rest is in the kernel's buffers.
+        assert!(sent < 256 * 1024 * 1024, "{sent} bytes were taken");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn metadata_that_is_no_json_is_rejected() {
     let broker = Broker::start().await;
     let good = json!({"uuid": uuid("app")}).to_string();
