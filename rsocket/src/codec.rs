@@ -1,9 +1,9 @@
 //! 24-bit length framing over a read buffer: frames are found in place, large ones cut out without a copy.
 
+use crate::block;
 use crate::error::FrameError;
 use crate::frame::{LENGTH, MAX_FRAME};
 use bytes::{Buf, BytesMut};
-use std::cell::Cell;
 
 /// Bytes read from a byte stream and not yet handled.
 ///
@@ -14,12 +14,7 @@ pub struct ReadBuffer {
 }
 
 /// Bytes asked of the socket by one read.
-const READ: usize = 64 * 1024;
-
-thread_local! {
-    /// A block that nobody on this thread reads into: taking it saves an allocation and its page faults per wake-up.
-    static SPARE: Cell<Option<BytesMut>> = const { Cell::new(None) };
-}
+const READ: usize = block::SIZE;
 
 impl ReadBuffer {
     /// An empty buffer that holds no memory.
@@ -31,7 +26,7 @@ impl ReadBuffer {
     pub fn space(&mut self) -> &mut BytesMut {
         let len = self.bytes.len();
         if self.bytes.capacity() == 0 {
-            self.bytes = SPARE.take().unwrap_or_default();
+            self.bytes = block::take();
         }
         let free = self.bytes.capacity() - len;
         let long = self.announced().map(|frame| LENGTH + frame).filter(|end| *end > len.max(READ));
@@ -110,13 +105,10 @@ impl ReadBuffer {
     }
 
     /// Gives the memory back if nothing waits; a short rest moves to memory of its own size, so that an idle
-    /// connection pins no read block. Each thread keeps one block for whoever reads next.
+    /// connection pins no read block.
     pub fn shrink(&mut self) {
         if self.bytes.is_empty() {
-            let mut block = std::mem::take(&mut self.bytes);
-            if block.try_reclaim(READ) && block.capacity() < 2 * READ {
-                SPARE.set(Some(block));
-            }
+            block::give(std::mem::take(&mut self.bytes));
         } else if self.bytes.len() < READ / 16 {
             self.bytes = BytesMut::from(&self.bytes[..]);
         }

@@ -6,12 +6,14 @@
 //! ```text
 //! frame/      Frame: checked once, then infallible getters; ids and credit patched in place
 //! codec       24-bit length framing over a read buffer       fragment   split and rejoin, bounded
+//! block       memory read into and written from, used again
 //! credit      REQUEST_N sums                                 stream     which half of a stream is open
 //! keepalive   now -> probe, suspect, dead                    metadata/  composite, MIME, routing, authentication
 //! transport/  TCP, TLS, Unix, WebSocket, memory        engine/    the app side of a connection
 //! ```
 #![warn(missing_docs)]
 
+pub mod block;
 pub mod codec;
 pub mod credit;
 pub mod engine;

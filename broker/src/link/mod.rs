@@ -113,8 +113,6 @@ pub(crate) struct Held {
 struct Inner {
     state: State<Arc<Link>>,
     is_claimed: bool,
-    /// The socket was full when last written to: what is queued stays and is charged.
-    is_blocked: bool,
     /// Bytes in the claim holder's hands.
     writing: usize,
     charged: usize,
@@ -154,7 +152,6 @@ impl Link {
                 inner: Mutex::new(Inner {
                     state,
                     is_claimed: false,
-                    is_blocked: false,
                     writing: 0,
                     charged: 0,
                     farewell: None,
@@ -288,7 +285,7 @@ impl Link {
     fn settle(&self, inner: &mut Inner) {
         let load = inner.state.streams.count(rsocket::stream::Role::Responder) as u32;
         self.hot.load.store(load, Ordering::Relaxed);
-        if inner.is_blocked || inner.charged > 0 {
+        if inner.state.outbox.is_blocked || inner.charged > 0 {
             self.charge(inner);
         }
     }
@@ -334,6 +331,7 @@ impl Link {
             }
             inner.state.lease.iter_mut().for_each(|lease| lease.look(now));
         }
+        inner.state.streams.rest();
         let lingering = inner.state.lingering();
         if inner.watch.should_probe_cancelled(now, lingering) {
             inner.state.probe_cancelled();

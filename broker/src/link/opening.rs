@@ -30,7 +30,7 @@ pub(crate) enum Refusal {
 pub(crate) struct Opening {
     pub step: Step,
     pub serial: Serial,
-    /// Bytes a window towards the requester may hold.
+    /// Bytes a window towards the requester may hold; of no account without one.
     pub share: usize,
     /// What the requester's items are expected to weigh.
     pub size: usize,
@@ -79,7 +79,8 @@ impl<L: Clone> State<L> {
             self.windowed += usize::from(window.is_some());
             self.insert(stream, serial, Role::Requester, step, None, window);
         }
-        Begin::Started { serial, share: self.share(), size: self.item_size }
+        let share = if step.is_windowed() { self.share() } else { 0 };
+        Begin::Started { serial, share, size: self.item_size }
     }
 
     /// The responder's side: the request is queued under an id of this link's own.
@@ -125,23 +126,28 @@ impl<L: Clone> State<L> {
         Ok(Opened { stream, passed, size: self.item_size })
     }
 
-    /// The requester's side, last step: the stream has its other leg. False if it ended meanwhile: the caller cancels
-    /// the other leg.
+    /// The requester's side, last step: the stream has its other leg.
+    ///
+    /// # Errors
+    /// The stream ended meanwhile: the caller gets the link back, to cancel the other leg.
     pub(crate) fn fill(
         &mut self,
         stream: StreamId,
         serial: Serial,
         to: L,
         opened: Opened,
-    ) -> Result<Option<Effect<L>>, ()> {
-        let share = self.share();
-        let entry = self.streams.exact(stream, serial).ok_or(())?;
+    ) -> Result<Option<Effect<L>>, L> {
+        let Some(entry) = self.streams.exact(stream, serial) else { return Err(to) };
         entry.to = Some((to, opened.stream));
-        let leg = entry.leg();
+        if entry.window.is_none() {
+            return Ok(None);
+        }
+        let share = self.share();
+        let Some(entry) = self.streams.exact(stream, serial) else { return Ok(None) };
         let Some(window) = &mut entry.window else { return Ok(None) };
         window.opened(opened.passed, opened.size);
         let grant = window.grant(&self.bounds.window, share);
-        Ok(leg.filter(|_| grant > 0).map(|leg| Effect::Grant(leg, grant)))
+        Ok(entry.leg().filter(|_| grant > 0).map(|leg| Effect::Grant(leg, grant)))
     }
 
     /// The requester's side: no responder took the request. False if it has ended meanwhile, and its app been told.

@@ -10,17 +10,19 @@
 use super::streams::Serial;
 use bytes::BytesMut;
 use hashbrown::{HashMap, HashSet};
-use rsocket::StreamId;
-use rsocket::frame::LENGTH;
 use rsocket::transport::Batch;
+use rsocket::{StreamId, block};
+use std::cell::Cell;
 use std::collections::VecDeque;
 
 /// What a queued frame costs beside its bytes.
 pub(crate) const FRAME_COST: usize = 64;
 /// A tail grows to this before the next one is begun.
-const TAIL: usize = 64 * 1024;
+const TAIL: usize = block::SIZE;
 /// Larger frames keep their memory even while the link is blocked.
 const COPIED_WHEN_BLOCKED: usize = 32 * 1024;
+/// Records whose memory is not kept for the next write.
+const MANY: usize = 4 * 1024;
 /// KEEPALIVE echoes that wait; then the newest replaces the one before.
 const ECHOES: usize = 16;
 
@@ -110,8 +112,15 @@ impl Dead {
 /// Frames of an outbox for each one that may wait to be taken out.
 const DEEP: usize = 1024;
 
+thread_local! {
+    /// What the last tail written on this thread was counted by.
+    static SPARE_RECORDS: Cell<VecDeque<Record>> = const { Cell::new(VecDeque::new()) };
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
+    /// The socket was full when last written to: what is queued stays, is charged, and pins no more memory than it needs.
+    pub is_blocked: bool,
     /// Frames of stream 0, and whether each is an echo.
     control: VecDeque<(BytesMut, bool)>,
     echoes: usize,
@@ -149,6 +158,12 @@ impl Writing {
             done(*record);
             self.records.pop_front();
         }
+    }
+
+    /// Itself, all written, to be used again; without its memory if that is much.
+    pub(crate) fn emptied(self) -> Self {
+        debug_assert!(self.batch.is_empty() && self.records.is_empty(), "all is written");
+        if self.records.capacity() <= MANY { self } else { Self::default() }
     }
 
     /// Keeps no more than the rest of a half-written frame, and puts the last frame of the link behind it.
@@ -219,18 +234,21 @@ impl Outbox {
         }
     }
 
-    /// Queues a small frame (its bytes without the length) by copying it.
-    pub(crate) fn push_small(&mut self, mut record: Record, frame: &[u8]) {
-        record.len = (LENGTH + frame.len()) as u32;
-        if !self.queue.back().is_some_and(|last| last.is_tail && last.bytes.len() < TAIL) {
-            self.queue.push_back(Segment { is_tail: true, first: self.pushed, ..Segment::default() });
+    /// Queues a small frame with its length by copying it.
+    pub(crate) fn push_small(&mut self, mut record: Record, wire: &[u8]) {
+        record.len = wire.len() as u32;
+        if !self.queue.back().is_some_and(|last| last.is_tail && last.bytes.len() + record.len as usize <= TAIL) {
+            let mut tail = Segment { is_tail: true, first: self.pushed, ..Segment::default() };
+            if !self.is_blocked {
+                (tail.bytes, tail.records) = (block::take(), SPARE_RECORDS.take());
+            }
+            self.queue.push_back(tail);
         }
         let tail = self.queue.back_mut().expect("pushed above");
         if tail.bytes.capacity() - tail.bytes.len() < record.len as usize {
             tail.bytes.reserve((record.len as usize).max(tail.bytes.len()).max(4 * 1024));
         }
-        tail.bytes.extend_from_slice(&(frame.len() as u32).to_be_bytes()[1..]);
-        tail.bytes.extend_from_slice(frame);
+        tail.bytes.extend_from_slice(wire);
         tail.records.push_back(record);
         self.pushed += 1;
         self.count(record, true);
@@ -313,9 +331,12 @@ impl Outbox {
             }
             segment.records.iter().for_each(|record| self.count(*record, false));
             if writing.records.is_empty() {
-                writing.records = segment.records;
+                std::mem::swap(&mut writing.records, &mut segment.records);
             } else {
-                writing.records.extend(segment.records);
+                writing.records.append(&mut segment.records);
+            }
+            if segment.is_tail && segment.records.capacity() <= MANY {
+                SPARE_RECORDS.set(segment.records);
             }
             writing.batch.push(segment.bytes);
         }

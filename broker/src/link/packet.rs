@@ -4,31 +4,36 @@ use bytes::BytesMut;
 use rsocket::frame::{self, FrameRef, HEADER, LENGTH, flags};
 use rsocket::{FrameType, StreamId};
 
-/// The bytes of one frame, checked.
+/// The bytes of one frame, checked, and its length before them.
 #[derive(Debug)]
 pub(crate) enum Packet<'a> {
-    /// In the read buffer, the length excluded: copied when queued.
+    /// In the read buffer: copied when queued.
     Small(&'a mut [u8]),
-    /// Cut out of the read buffer, the length included: queued as it is.
+    /// Cut out of the read buffer: queued as it is.
     Large(BytesMut),
 }
 
 impl Packet<'_> {
     /// The frame, the length excluded.
     pub(crate) fn bytes(&mut self) -> &mut [u8] {
+        &mut self.wire()[LENGTH..]
+    }
+
+    /// The frame with its length.
+    pub(crate) fn wire(&mut self) -> &mut [u8] {
         match self {
-            Self::Small(bytes) => bytes,
-            Self::Large(wire) => &mut wire[LENGTH..],
+            Self::Small(wire) => wire,
+            Self::Large(wire) => wire,
         }
     }
 
     /// The frame, to be read.
     pub(crate) fn view(&self) -> FrameRef<'_> {
-        let bytes = match self {
-            Self::Small(bytes) => bytes,
-            Self::Large(wire) => &wire[LENGTH..],
+        let wire = match self {
+            Self::Small(wire) => &**wire,
+            Self::Large(wire) => wire,
         };
-        FrameRef::parse(bytes).expect("a packet holds a checked frame")
+        FrameRef::checked(&wire[LENGTH..])
     }
 }
 
@@ -44,7 +49,7 @@ pub(crate) struct Step {
 impl Step {
     /// Reads a checked frame, the length excluded.
     pub(crate) fn read(bytes: &[u8]) -> Self {
-        let view = FrameRef::parse(bytes).expect("frames are checked when they are read");
+        let view = FrameRef::checked(bytes);
         Self::of(view, view.kind())
     }
 

@@ -203,8 +203,8 @@ impl<L: Clone> State<L> {
                     step.bits |= flags::COMPLETE;
                 }
                 entry.is_sending = step.follows();
-                entry.sent += step.len;
-                let size = if step.follows() { 0 } else { std::mem::take(&mut entry.sent) };
+                entry.sent = entry.sent.saturating_add(step.len as u32);
+                let size = if step.follows() { 0 } else { std::mem::take(&mut entry.sent) as usize };
                 if step.is_complete() {
                     entry.halves.apply(role, Signal::Complete);
                 }
@@ -226,7 +226,6 @@ impl<L: Clone> State<L> {
             FrameType::RequestN => return self.asked(stream, step.n),
             _ => false,
         };
-        let entry = self.streams.entry(stream).expect("looked up above");
         let leg = if entry.is_over() {
             if step.kind == FrameType::Cancel {
                 self.outbox.remove(stream, entry.serial);
@@ -256,9 +255,13 @@ impl<L: Clone> State<L> {
         let leg = entry.leg().filter(|_| grant > 0);
         let serial = entry.serial;
         for (mut frame, ends_item) in released {
-            let step = Step::read(&frame);
+            let step = Step::read(&frame[LENGTH..]);
             self.push(stream, serial, if ends_item { Mark::Item } else { Mark::Plain }, &mut Packet::Small(&mut frame));
-            self.arrived(stream, serial, step);
+            let Some(entry) = self.streams.exact(stream, serial) else { continue };
+            entry.arrive(step);
+            if entry.is_over() {
+                self.forget(stream);
+            }
         }
         leg.map_or(Departure::Stays, |leg| Departure::Effect(Effect::Grant(leg, grant)))
     }
@@ -282,23 +285,19 @@ impl<L: Clone> State<L> {
         let mut is_early = false;
         let is_request = entry.role == Role::Responder && entry.is_request_open;
         if is_request {
-            entry.unchecked += step.len;
-        }
-        // Looking costs as much as the outbox is deep: once for every so many bytes.
-        let is_due = entry.unchecked > self.bounds.request_fragments / 16;
-        if is_due && self.outbox.bytes() > self.bounds.request_fragments {
-            entry.unchecked = 0;
-            let mut held = 0;
-            self.outbox.weights(|of, _, weight| held += if of == stream { weight } else { 0 });
-            if held > self.bounds.request_fragments {
-                return self.end(
-                    stream,
-                    serial,
-                    "the request is larger than what may wait for its responder: send a channel",
-                );
+            entry.unchecked = entry.unchecked.saturating_add(step.len as u32);
+            // Looking costs as much as the outbox is deep: once for every so many bytes.
+            let is_due = entry.unchecked as usize > self.bounds.request_fragments / 16;
+            if is_due && self.outbox.bytes() > self.bounds.request_fragments {
+                entry.unchecked = 0;
+                let mut held = 0;
+                self.outbox.weights(|of, _, weight| held += if of == stream { weight } else { 0 });
+                if held > self.bounds.request_fragments {
+                    let text = "the request is larger than what may wait for its responder: send a channel";
+                    return self.end(stream, serial, text);
+                }
             }
         }
-        let Some(entry) = self.streams.exact(stream, serial) else { return Delivered::Dropped };
         let is_filled = entry.to.is_some();
         if let Some(window) = entry.window.as_mut().filter(|_| step.kind == FrameType::Payload && !is_request) {
             let is_item = step.is_next() || entry.is_receiving || step.follows();
@@ -311,9 +310,8 @@ impl<L: Clone> State<L> {
             };
             if arrival == Arrival::Park {
                 let before = window.parked();
-                let mut copy = BytesMut::from(&packet.bytes()[..]);
-                step.patch(&mut copy, stream);
-                let fits = window.park(copy, ends_item, &self.bounds.window);
+                step.patch(packet.bytes(), stream);
+                let fits = window.park(BytesMut::from(&packet.wire()[..]), ends_item, &self.bounds.window);
                 self.parked += window.parked() - before;
                 if !fits || self.parked > self.bounds.park {
                     return self.end(stream, serial, "more items were sent than were asked for");
@@ -325,40 +323,19 @@ impl<L: Clone> State<L> {
                 mark = Mark::Item;
             }
         }
+        entry.arrive(step);
+        let is_over = entry.is_over();
         step.patch(packet.bytes(), stream);
         self.push(stream, serial, mark, packet);
-        self.arrived(stream, serial, step);
+        if is_over {
+            self.forget(stream);
+        }
         if is_early { Delivered::Overrun } else { Delivered::Queued }
     }
 
     fn end(&mut self, stream: StreamId, serial: Serial, text: &'static str) -> Delivered<L> {
         let leg = self.finish(stream, serial, ErrorCode::CANCELED, text);
         leg.map_or(Delivered::Dropped, |leg| Delivered::Effect(Effect::Finish(leg, text)))
-    }
-
-    /// What a frame queued for this app does to its stream.
-    fn arrived(&mut self, stream: StreamId, serial: Serial, step: Step) {
-        let Some(entry) = self.streams.exact(stream, serial) else { return };
-        let sender = match entry.role {
-            Role::Requester => Role::Responder,
-            Role::Responder => Role::Requester,
-        };
-        match step.kind {
-            FrameType::Error => entry.halves.apply(sender, Signal::Error),
-            FrameType::Cancel => entry.halves.apply(sender, Signal::Cancel),
-            FrameType::Payload => {
-                if sender == Role::Requester && entry.is_request_open {
-                    entry.is_request_open = step.follows();
-                }
-                if step.is_complete() {
-                    entry.halves.apply(sender, Signal::Complete);
-                }
-            }
-            _ => {}
-        }
-        if entry.is_over() {
-            self.forget(stream);
-        }
     }
 
     /// Credit for this link's app.
@@ -391,7 +368,7 @@ impl<L: Clone> State<L> {
     /// completed.
     pub(crate) fn written(&mut self, writing: &mut Writing, n: usize, effects: &mut Vec<Effect<L>>) -> u64 {
         let mut frames = 0;
-        let share = self.share();
+        let share = if self.windowed == 0 { 0 } else { self.share() };
         let Self { streams, bounds, .. } = self;
         writing.written(n, |record| {
             frames += 1;
@@ -441,8 +418,8 @@ impl<L: Clone> State<L> {
         self.push_frame(stream, Serial::NONE, Mark::Refusal, Frame::error(stream, code, text));
     }
 
-    pub(super) fn push_frame(&mut self, stream: StreamId, serial: Serial, mark: Mark, mut frame: Frame) {
-        self.push(stream, serial, mark, &mut Packet::Small(frame.bytes_mut()));
+    pub(super) fn push_frame(&mut self, stream: StreamId, serial: Serial, mark: Mark, frame: Frame) {
+        self.push(stream, serial, mark, &mut Packet::Small(&mut frame.into_wire()));
     }
 
     pub(super) fn push(&mut self, stream: StreamId, serial: Serial, mark: Mark, packet: &mut Packet<'_>) {
@@ -452,11 +429,10 @@ impl<L: Clone> State<L> {
         let record = Record { stream, serial, len: 0, mark };
         frame::set_stream_id(packet.bytes(), stream);
         match packet {
-            Packet::Small(bytes) => self.outbox.push_small(record, bytes),
-            Packet::Large(wire) if wire.len() <= LENGTH + self.bounds.small_frame => {
-                self.outbox.push_small(record, &wire[LENGTH..]);
+            Packet::Large(wire) if wire.len() > LENGTH + self.bounds.small_frame => {
+                self.outbox.push_large(record, std::mem::take(wire));
             }
-            Packet::Large(wire) => self.outbox.push_large(record, std::mem::take(wire)),
+            _ => self.outbox.push_small(record, packet.wire()),
         }
     }
 }

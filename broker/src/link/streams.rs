@@ -4,10 +4,11 @@
 //! against, this link's app. Both entries of a relayed stream carry one [`Serial`]; an id may be used again, a serial
 //! never, so whatever crosses links names both.
 
+use super::packet::Step;
 use super::window::Window;
 use hashbrown::HashMap;
 use rsocket::frame::MAX_STREAM_ID;
-use rsocket::stream::{Halves, Role};
+use rsocket::stream::{Halves, Role, Signal};
 use rsocket::{FrameType, StreamId};
 
 /// The identity of one relayed stream, drawn by the requester's link.
@@ -40,7 +41,7 @@ pub(crate) struct Entry<L> {
     pub is_request_open: bool,
     /// An item read from this link's app has fragments to come, and what it weighs so far.
     pub is_sending: bool,
-    pub sent: usize,
+    pub sent: u32,
     /// An item for this link's app has fragments to come.
     pub is_receiving: bool,
     /// CANCEL was sent to this responder: the entry only counts, until the stream ends or a later KEEPALIVE is echoed.
@@ -48,7 +49,7 @@ pub(crate) struct Entry<L> {
     /// The place its request got in this link's outbox, if it was queued there.
     pub opened: u64,
     /// Bytes of the request queued since they were last looked at.
-    pub unchecked: usize,
+    pub unchecked: u32,
     /// Of the items that flow to this link's app.
     pub window: Option<Box<Window>>,
 }
@@ -64,6 +65,27 @@ impl<L: Clone> Entry<L> {
     pub(crate) fn into_leg(self) -> Option<Leg<L>> {
         let (link, stream) = self.to?;
         Some(Leg { link, stream, serial: self.serial })
+    }
+
+    /// What a frame that is queued for this app does to the stream.
+    pub(crate) fn arrive(&mut self, step: Step) {
+        let sender = match self.role {
+            Role::Requester => Role::Responder,
+            Role::Responder => Role::Requester,
+        };
+        match step.kind {
+            FrameType::Error => self.halves.apply(sender, Signal::Error),
+            FrameType::Cancel => self.halves.apply(sender, Signal::Cancel),
+            FrameType::Payload => {
+                if sender == Role::Requester && self.is_request_open {
+                    self.is_request_open = step.follows();
+                }
+                if step.is_complete() {
+                    self.halves.apply(sender, Signal::Complete);
+                }
+            }
+            _ => {}
+        }
     }
 
     /// Nothing more can come from this app, nor go to it. Who was answered need not send the rest of its request.
@@ -132,10 +154,15 @@ impl<L> Streams<L> {
     pub(crate) fn remove(&mut self, stream: StreamId) -> Option<Entry<L>> {
         let entry = self.entries.remove(&stream)?;
         self.counts[side(entry.role)] -= 1;
-        if self.entries.is_empty() && self.entries.capacity() > 64 {
+        Some(entry)
+    }
+
+    /// Gives the table's memory back if no stream is open. For whoever looks now and then: a busy link empties its table
+    /// many times a second.
+    pub(crate) fn rest(&mut self) {
+        if self.entries.is_empty() {
             self.entries = HashMap::new();
         }
-        Some(entry)
     }
 
     /// Streams on which this app has this role.

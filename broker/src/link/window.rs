@@ -9,6 +9,7 @@
 
 use bytes::BytesMut;
 use rsocket::flags;
+use rsocket::frame::LENGTH;
 use std::collections::VecDeque;
 
 /// Bounds of a window, from configuration.
@@ -159,9 +160,9 @@ impl Window {
     }
 }
 
-/// Whether a parked frame (its length excluded) has more of its item behind it; beside COMPLETE, FOLLOWS says nothing.
+/// Whether a parked frame has more of its item behind it; beside COMPLETE, FOLLOWS says nothing.
 fn is_fragment(frame: &[u8]) -> bool {
-    let bits = frame.get(5).map_or(0, |bits| u16::from(*bits));
+    let bits = frame.get(LENGTH + 5).map_or(0, |bits| u16::from(*bits));
     bits & (flags::FOLLOWS | flags::COMPLETE) == flags::FOLLOWS
 }
 

@@ -67,6 +67,8 @@ impl Drop for Touched {
 pub(crate) struct Touched {
     claims: Vec<Claim>,
     effects: Vec<Effect<Arc<Link>>>,
+    /// Empty: its memory is used again.
+    writing: Writing,
 }
 
 impl Touched {
@@ -125,7 +127,7 @@ fn next(link: &Link, writing: &mut Writing, n: usize, is_blocked: bool, effects:
     inner.state.outbox.take(writing, link.shared.batch);
     let is_idle = writing.batch.is_empty() && !link.transport.has_unsent();
     inner.is_claimed = !is_idle;
-    inner.is_blocked = is_blocked && !is_idle;
+    inner.state.outbox.is_blocked = is_blocked && !is_idle;
     inner.writing = writing.weight();
     inner.watch.set_waiting(is_blocked && !is_idle);
     link.settle(&mut inner);
@@ -133,11 +135,14 @@ fn next(link: &Link, writing: &mut Writing, n: usize, is_blocked: bool, effects:
 }
 
 fn write(claim: Claim, touched: &mut Touched) {
-    let mut writing = Writing::default();
+    let mut writing = std::mem::take(&mut touched.writing);
     let mut written = 0;
     for _ in 0..=TURNS {
         match next(claim.link(), &mut writing, written, false, &mut touched.effects) {
-            Next::Idle => return claim.let_go(),
+            Next::Idle => {
+                touched.writing = writing.emptied();
+                return claim.let_go();
+            }
             Next::Farewell => return say_farewell(claim, writing),
             Next::Write => {}
         }
@@ -147,6 +152,7 @@ fn write(claim: Claim, touched: &mut Touched) {
                 claim.link().shared.meters.bytes_out.increment(n as u64);
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                writing.batch.fit();
                 tokio::spawn(write_blocked(claim, writing, 0));
                 return;
             }

@@ -4,9 +4,10 @@ use super::Relay;
 use super::control::Control;
 use super::dispatch::{Dispatch, Gathering, is_incomplete};
 use super::run::{Run, relay};
+use super::turn::Turn;
 use crate::link::{Link, Packet, Step, Touched};
 use crate::metrics::CloseReason;
-use crate::routing::App;
+use crate::routing::{App, Table};
 use rsocket::frame::{self, FrameRef, LENGTH};
 use rsocket::transport::readable;
 use rsocket::{ConnectionError, ErrorCode, Frame, FrameError, FrameType, ReadBuffer, StreamId};
@@ -44,7 +45,8 @@ pub(super) async fn read(
     let dispatch = Dispatch::new(relay.clone(), link.clone(), &app);
     let control = Control::new(relay.clone(), link.clone(), app);
     let (touched, run) = (Touched::default(), Run::default());
-    let mut driver = Driver { relay, link, buffer, gathering, control, dispatch, touched, run, count };
+    let turn = Turn::default();
+    let mut driver = Driver { relay, link, buffer, gathering, control, dispatch, touched, run, count, turn };
     let error = driver.run().await;
     let (reason, farewell) = match &error {
         ConnectionError::Protocol(error) => {
@@ -71,6 +73,7 @@ struct Driver {
     touched: Touched,
     run: Run,
     count: Arc<Read>,
+    turn: Turn,
 }
 
 impl Driver {
@@ -136,8 +139,10 @@ impl Driver {
                     self.report();
                 }
                 if !self.touched.is_empty() {
-                    // One turn for the other read loops, so that what they read joins the same writes.
-                    tokio::task::yield_now().await;
+                    if let Some(before) = self.turn.is_due() {
+                        tokio::task::yield_now().await;
+                        self.turn.given(before);
+                    }
                     self.touched.flush();
                 }
                 if is_long && self.relay.shared.budget.is_choked() {
@@ -162,6 +167,9 @@ impl Driver {
         let max = self.relay.limits.max_frame;
         let small = LENGTH + self.relay.limits.small_frame;
         let (mut frames, mut at) = (0, 0);
+        // One look at the table for all requests of a read, until something else than a request may have changed it.
+        let relay = self.relay.clone();
+        let mut table = None;
         let ended = loop {
             let len = match self.buffer.complete_at(at, max) {
                 Ok(Some(len)) => len,
@@ -169,8 +177,7 @@ impl Driver {
                 Err(error) => break Err(ConnectionError::Protocol(error)),
             };
             frames += 1;
-            let place = at + LENGTH..at + len;
-            let kind = match checked(self.buffer.range(place.clone())) {
+            let kind = match checked(self.buffer.range(at + LENGTH..at + len)) {
                 Ok(Some(kind)) => kind,
                 Ok(None) => {
                     at += len;
@@ -178,16 +185,20 @@ impl Driver {
                 }
                 Err(error) => break Err(error),
             };
-            if len <= small && self.join(kind, place) {
-                at += len;
-                continue;
+            if len <= small {
+                let table = table.get_or_insert_with(|| relay.registry.routes().load());
+                if self.join(table, kind, at..at + len) {
+                    at += len;
+                    continue;
+                }
             }
+            table = None;
             self.run.relay(&mut self.dispatch, &mut self.buffer, &mut self.touched);
             self.buffer.consume(at);
             at = 0;
             let mut wire;
             let packet = if len <= small {
-                Packet::Small(self.buffer.range(LENGTH..len))
+                Packet::Small(self.buffer.range(0..len))
             } else {
                 wire = self.buffer.take(len);
                 Packet::Large(std::mem::take(&mut wire))
@@ -210,6 +221,7 @@ impl Driver {
         self.run.relay(&mut self.dispatch, &mut self.buffer, &mut self.touched);
         self.buffer.consume(at);
         if frames > 0 {
+            Turn::taken();
             self.count.frames.fetch_add(frames, Ordering::Relaxed);
             self.relay.meters.frames_in.increment(frames);
             self.dispatch.count();
@@ -219,26 +231,28 @@ impl Driver {
 
     /// Adds a frame to the run, if it is one that needs no more than to be looked up and passed on.
     #[inline]
-    fn join(&mut self, kind: FrameType, at: std::ops::Range<usize>) -> bool {
-        let view = FrameRef::parse(self.buffer.range(at.clone())).expect("checked by the caller");
+    fn join(&mut self, table: &Table, kind: FrameType, at: std::ops::Range<usize>) -> bool {
+        let view = FrameRef::checked(self.buffer.range(at.start + LENGTH..at.end));
         let stream = view.stream_id();
         let is_later = matches!(kind, FrameType::Payload | FrameType::Error | FrameType::Cancel | FrameType::RequestN);
         if stream == 0 || !(is_later || kind.is_request()) || self.gathering.contains(stream) {
             return false;
         }
         let step = Step::of(view, kind);
-        let mut to = None;
+        let mut plan = None;
         if !is_later {
             if is_incomplete(view) {
                 return false;
             }
-            let Some(link) = self.dispatch.plan(stream, step, view.metadata()) else { return false };
-            to = Some(link);
+            plan = self.dispatch.plan(table, stream, step, view.metadata());
+            if plan.is_none() {
+                return false;
+            }
         }
         if self.run.is_full(stream) {
             self.run.relay(&mut self.dispatch, &mut self.buffer, &mut self.touched);
         }
-        self.run.push(at, stream, step, to);
+        self.run.push(at, stream, step, plan);
         true
     }
 
@@ -334,12 +348,7 @@ fn gather(
         return;
     }
     let wire = match &mut packet {
-        Packet::Small(bytes) => {
-            let mut wire = bytes::BytesMut::with_capacity(LENGTH + bytes.len());
-            wire.extend_from_slice(&(bytes.len() as u32).to_be_bytes()[1..]);
-            wire.extend_from_slice(bytes);
-            wire
-        }
+        Packet::Small(wire) => bytes::BytesMut::from(&wire[..]),
         Packet::Large(wire) => std::mem::take(wire),
     };
     match gathering.push(stream, wire, Instant::now()) {

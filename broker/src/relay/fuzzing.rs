@@ -46,7 +46,7 @@ pub fn route(bytes: &[u8]) {
         if let Some((left, at)) = route.deadline {
             assert_eq!(bytes[at..at + 4], left.to_be_bytes());
         }
-        if let Some(key) = route.key {
+        if let Some(key) = route.key() {
             assert!(!key.service.is_empty() && key.text.contains(key.service));
         }
     }

@@ -3,6 +3,7 @@
 //! ```text
 //!  accept/    listeners -> TLS, WebSocket -> SETUP -> registry
 //!  driver     read loop of one link                 run        small frames of one read, relayed under one lock each way
+//!  turn       whether what others read joins a write
 //!  dispatch/  first frame of a stream: route and open
 //!  control/   stream 0: KEEPALIVE, LEASE, events    routine    the clock and the byte budget, for all links
 //! ```
@@ -15,6 +16,7 @@ mod driver;
 pub(crate) mod fuzzing;
 mod routine;
 mod run;
+mod turn;
 
 pub(crate) use accept::{Layers, Listener, Room, accept, attach};
 pub(crate) use control::Pace;

@@ -8,8 +8,9 @@
 //! No two frames of a run belong to one stream, so the order within streams is kept by ending the run; the order of what
 //! goes to one link is kept within it.
 
-use super::dispatch::Dispatch;
+use super::dispatch::{Dispatch, Plan};
 use crate::link::{Begin, Delivered, Departure, Effect, Link, Opened, Opening, Packet, Refusal, Serial, Step, Touched};
+use bytes::BytesMut;
 use rsocket::{FrameType, ReadBuffer, StreamId};
 use std::ops::Range;
 use std::sync::Arc;
@@ -19,8 +20,10 @@ const FRAMES: usize = 64;
 
 /// One frame, and how far it has come.
 struct Item {
-    /// Where it stands in the read buffer, its length excluded.
+    /// Where it stands in the read buffer, with its length.
     at: Range<usize>,
+    /// See [`Plan`].
+    append: Option<usize>,
     stream: StreamId,
     step: Step,
     stage: Stage,
@@ -45,6 +48,8 @@ pub(super) struct Run {
     /// A bit for each stream in it, by its low bits: a false alarm ends the run early, no harm.
     streams: [u64; 4],
     effects: Vec<Effect<Arc<Link>>>,
+    /// A request with what was appended to it.
+    longer: BytesMut,
 }
 
 impl Run {
@@ -54,11 +59,13 @@ impl Run {
         self.items.len() >= FRAMES || self.streams[word] & bit != 0
     }
 
-    /// Adds a frame; a request comes with the link it goes to.
-    pub(super) fn push(&mut self, at: Range<usize>, stream: StreamId, step: Step, to: Option<Arc<Link>>) {
+    /// Adds a frame; a request comes with its plan.
+    pub(super) fn push(&mut self, at: Range<usize>, stream: StreamId, step: Step, plan: Option<Plan>) {
         let (word, bit) = place(stream);
         self.streams[word] |= bit;
-        self.items.push(Item { at, stream, step, stage: to.map_or(Stage::Later, Stage::Request) });
+        let append = plan.as_ref().and_then(|plan| plan.append);
+        let stage = plan.map_or(Stage::Later, |plan| Stage::Request(plan.to));
+        self.items.push(Item { at, append, stream, step, stage });
     }
 
     /// Relays all of it.
@@ -69,7 +76,7 @@ impl Run {
         self.streams = [0; 4];
         let link = dispatch.link().clone();
         let mut refused = false;
-        let Self { items, effects, .. } = self;
+        let Self { items, effects, longer, .. } = self;
         link.with(touched, |state| {
             for item in &mut *items {
                 item.stage = match std::mem::replace(&mut item.stage, Stage::Done) {
@@ -112,13 +119,20 @@ impl Run {
             to.with_lease(touched, |state| {
                 for item in &mut items[first..] {
                     let mut packet = Packet::Small(buffer.range(item.at.clone()));
+                    if let (Stage::Opening(..), Some(at)) = (&item.stage, item.append) {
+                        dispatch.append(packet.view(), at, longer);
+                        packet = Packet::Small(longer);
+                    }
                     match &item.stage {
                         Stage::Opening(link, opening) if Arc::ptr_eq(link, &to) => {
                             let (opening, from) = (*opening, (dispatch.link().clone(), item.stream));
-                            item.stage = match state.open(from, opening, &mut packet) {
-                                Ok(_) if item.step.is_single() => Stage::Done,
-                                Ok(opened) => Stage::Opened(to.clone(), opening.serial, opened),
-                                Err(why) => {
+                            let planned = std::mem::replace(&mut item.stage, Stage::Done);
+                            item.stage = match (state.open(from, opening, &mut packet), planned) {
+                                (Ok(opened), Stage::Opening(to, _)) if !item.step.is_single() => {
+                                    Stage::Opened(to, opening.serial, opened)
+                                }
+                                (Ok(_), _) => Stage::Done,
+                                (Err(why), _) => {
                                     refused = true;
                                     Stage::Refused(opening, to.id, why)
                                 }
@@ -146,11 +160,16 @@ impl Run {
         if items.iter().any(|item| matches!(item.stage, Stage::Opened(..))) {
             link.with(touched, |state| {
                 for item in &mut *items {
-                    let Stage::Opened(to, serial, opened) = &item.stage else { continue };
-                    match state.fill(item.stream, *serial, to.clone(), *opened) {
-                        Ok(effect) => effects.extend(effect),
-                        Err(()) => taken_back.push((to.clone(), *serial, *opened)),
-                    }
+                    item.stage = match std::mem::replace(&mut item.stage, Stage::Done) {
+                        Stage::Opened(to, serial, opened) => {
+                            match state.fill(item.stream, serial, to, opened) {
+                                Ok(effect) => effects.extend(effect),
+                                Err(to) => taken_back.push((to, serial, opened)),
+                            }
+                            continue;
+                        }
+                        other => other,
+                    };
                 }
             });
         }

@@ -179,6 +179,13 @@ impl<'a> FrameRef<'a> {
         check(frame).map(|_| Self(frame))
     }
 
+    /// Takes the bytes of one frame that have passed [`check`] already. The getters panic on bytes that have not.
+    #[inline]
+    pub fn checked(frame: &'a [u8]) -> Self {
+        debug_assert!(check(frame).is_ok(), "the frame has passed check");
+        Self(frame)
+    }
+
     /// The stream this frame belongs to; the reserved top bit is not part of it.
     pub fn stream_id(self) -> StreamId {
         be32(self.0) & MAX_STREAM_ID

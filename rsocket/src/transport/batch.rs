@@ -1,3 +1,4 @@
+use crate::block;
 use bytes::{Buf, BytesMut};
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -38,7 +39,7 @@ impl Batch {
         filled
     }
 
-    /// Drops `n` bytes from the front.
+    /// Drops `n` bytes from the front; a chunk that is all gone is a spare block.
     pub fn advance(&mut self, mut n: usize) {
         self.len -= n;
         while n > 0 {
@@ -48,7 +49,15 @@ impl Batch {
                 return;
             }
             n -= front.len();
-            self.chunks.pop_front();
+            self.chunks.pop_front().into_iter().for_each(block::give);
+        }
+    }
+
+    /// Moves what will have to wait into memory of its own size, so that it pins no block.
+    pub fn fit(&mut self) {
+        for chunk in self.chunks.iter_mut().filter(|chunk| chunk.capacity() / 2 > chunk.len()) {
+            let fitting = BytesMut::from(&chunk[..]);
+            block::give(std::mem::replace(chunk, fitting));
         }
     }
 

@@ -13,7 +13,7 @@ fn push(outbox: &mut Outbox, stream: StreamId, size: usize) {
     if size > 2048 {
         outbox.push_large(record(stream, Mark::Plain), frame.into_wire());
     } else {
-        outbox.push_small(record(stream, Mark::Plain), frame.view().bytes());
+        outbox.push_small(record(stream, Mark::Plain), frame.wire());
     }
 }
 
@@ -132,13 +132,13 @@ fn a_frame_is_queued_until_the_writer_has_it() {
     let mut outbox = Outbox::default();
     let frame = Frame::cancel(4);
     let (first, second) = (outbox.place(), outbox.place() + 1);
-    outbox.push_small(record(4, Mark::Opens), frame.view().bytes());
+    outbox.push_small(record(4, Mark::Opens), frame.wire());
     assert_eq!(outbox.place(), second);
     assert!(outbox.is_queued(first));
     let mut writing = Writing::default();
     outbox.take(&mut writing, 1000);
     assert!(!outbox.is_queued(first), "what the writer has is not taken back");
-    outbox.push_small(record(6, Mark::Opens), frame.view().bytes());
+    outbox.push_small(record(6, Mark::Opens), frame.wire());
     assert!(outbox.is_queued(second) && !outbox.is_queued(first));
 }
 
@@ -148,7 +148,7 @@ fn deep(frames: u32) -> (Outbox, Serial) {
     let serial = Streams::<()>::new(1).draw_serial();
     for nth in 0..frames {
         let frame = Frame::payload(nth % 10 + 1, flags::NEXT, PayloadParts { metadata: None, data: b"item" });
-        outbox.push_small(Record { serial, ..record(nth % 10 + 1, Mark::Plain) }, frame.view().bytes());
+        outbox.push_small(Record { serial, ..record(nth % 10 + 1, Mark::Plain) }, frame.wire());
     }
     (outbox, serial)
 }
@@ -176,14 +176,11 @@ fn removal_from_a_deep_outbox_is_put_off_and_nothing_removed_comes_out() {
         assert!(!weights.contains(&3) && !weights.contains(&4));
         // What comes after the removal is not part of it: the broker's last word, a refusal, the id used again.
         let last = Frame::error(3, rsocket::ErrorCode::CANCELED, "gone");
-        outbox.push_small(Record { serial, ..record(3, Mark::Last) }, last.view().bytes());
-        outbox.push_small(record(4, Mark::Refusal), Frame::error(4, rsocket::ErrorCode::REJECTED, "").view().bytes());
+        outbox.push_small(Record { serial, ..record(3, Mark::Last) }, last.wire());
+        outbox.push_small(record(4, Mark::Refusal), Frame::error(4, rsocket::ErrorCode::REJECTED, "").wire());
         let mut later = Streams::<()>::new(1);
         later.draw_serial();
-        outbox.push_small(
-            Record { serial: later.draw_serial(), ..record(4, Mark::Plain) },
-            Frame::cancel(4).view().bytes(),
-        );
+        outbox.push_small(Record { serial: later.draw_serial(), ..record(4, Mark::Plain) }, Frame::cancel(4).wire());
         let seen = drained(&mut outbox);
         assert_eq!(seen.len() as u32, frames - 2 * frames / 10 + 3, "{frames}");
         assert_eq!(seen[seen.len() - 3..], [3, 4, 4]);

@@ -114,7 +114,7 @@ fn items_nobody_asked_for_are_parked_up_to_a_bound_per_stream_and_then_end_it() 
         pair.down(Frame::payload(id, flags::NEXT, data(&[3; 100])));
     }
     assert_eq!(pair.read(true).0.len(), 1);
-    assert_eq!(pair.a.parked(), 2 * (106 + 64));
+    assert_eq!(pair.a.parked(), 2 * (109 + 64));
     pair.up(Frame::request_n(stream, 1));
     assert_eq!(pair.read(true).0.len(), 1, "released as asked");
     for _ in 0..3 {

@@ -38,7 +38,7 @@ fn as_packet<R>(frame: Frame, small_frame: usize, with: impl FnOnce(Step, &mut P
     let mut wire = frame.into_wire();
     let step = Step::read(&wire[LENGTH..]);
     if wire.len() <= LENGTH + small_frame {
-        with(step, &mut Packet::Small(&mut wire[LENGTH..]))
+        with(step, &mut Packet::Small(&mut wire))
     } else {
         with(step, &mut Packet::Large(wire))
     }

@@ -168,7 +168,7 @@ impl Scene {
                 }
                 match scene.links[A].fill(S1, scene.serial, b, opened) {
                     Ok(effect) => scene.apply(effect),
-                    Err(()) => {
+                    Err(_) => {
                         scene.links[b].finish(opened.stream, scene.serial, ErrorCode::CANCELED, "ended meanwhile");
                     }
                 }

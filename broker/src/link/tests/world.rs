@@ -250,7 +250,7 @@ impl World {
             Task::Fill { from, stream, serial, to, opened } => {
                 match self.nodes[from].state.fill(stream, serial, to, opened) {
                     Ok(effect) => effect.map(Task::Apply),
-                    Err(()) => Some(Task::End { link: to, stream: opened.stream, serial }),
+                    Err(to) => Some(Task::End { link: to, stream: opened.stream, serial }),
                 }
             }
             Task::Deliver { leg, step, frame } => {

@@ -3,6 +3,7 @@
 //! ```text
 //!  open       route, pick an endpoint, take the stream's place on both links
 //!  route      what the metadata says            failure    what is said if it goes nowhere
+//!  known      routes read before
 //!  reframe    metadata that the responder reads  caller     who calls, for the broker's own services
 //!  gathering  requests whose metadata spans fragments
 //! ```
@@ -11,11 +12,12 @@
 mod caller;
 mod failure;
 mod gathering;
+mod known;
 mod open;
 mod reframe;
 mod route;
 
 pub(crate) use gathering::{Gathering, is_incomplete};
-pub(crate) use open::Dispatch;
+pub(crate) use open::{Dispatch, Plan};
 pub(crate) use reframe::{Framing, cut};
 pub(crate) use route::{CALLER_MIME, Route};

@@ -3,6 +3,7 @@
 use super::caller;
 use super::failure::Failure;
 use super::gathering::Held;
+use super::known;
 use super::reframe::Framing;
 use super::route::Route;
 use crate::link::{Begin, Form, Link, Opened, Opening, Packet, Refusal, Serial, Step, Touched};
@@ -10,6 +11,7 @@ use crate::metrics::{CloseReason, Interaction, LinkKind, Meters};
 use crate::relay::Relay;
 use crate::routing::{App, Asked, Endpoint, Endpoints, RouteKey, Table, hash, pick};
 use bytes::BytesMut;
+use rsocket::frame::FrameRef;
 use rsocket::{ErrorCode, FrameType, StreamId};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -34,8 +36,17 @@ pub(crate) struct Dispatch {
     sticky: u64,
     caller: BytesMut,
     rng: fastrand::Rng,
+    /// What is added to requests of this app that do not name the type of their data.
+    appended: Framing,
     /// Requests of this read, by interaction, not yet counted.
     requests: [u64; 4],
+}
+
+/// A request that is relayed without a further look.
+pub(crate) struct Plan {
+    pub to: Arc<Link>,
+    /// Where in its metadata the type of its data is to be added, if it does not say.
+    pub append: Option<usize>,
 }
 
 /// A request whose metadata is all here.
@@ -75,7 +86,8 @@ struct Found<'t> {
 impl Dispatch {
     pub(crate) fn new(relay: Arc<Relay>, link: Arc<Link>, app: &App) -> Self {
         let caller = caller::entry(&link, app);
-        Self { relay, link, sticky: hash(&app.uuid), caller, rng: fastrand::Rng::new(), requests: [0; 4] }
+        let appended = Framing { before: Vec::new(), after: link.dialect.data_entry.to_vec() };
+        Self { relay, link, sticky: hash(&app.uuid), caller, rng: fastrand::Rng::new(), appended, requests: [0; 4] }
     }
 
     pub(crate) fn meters(&self) -> &Meters {
@@ -133,22 +145,48 @@ impl Dispatch {
         true
     }
 
-    /// The link a request goes to, if nothing about it needs more than one look; else `open` says what is wrong.
-    pub(crate) fn plan(&mut self, stream: StreamId, step: Step, metadata: Option<&[u8]>) -> Option<Arc<Link>> {
+    /// Where a request goes, if nothing about it needs more than one look; else `open` says what is wrong.
+    pub(crate) fn plan(
+        &mut self,
+        table: &Table,
+        stream: StreamId,
+        step: Step,
+        metadata: Option<&[u8]>,
+    ) -> Option<Plan> {
         if stream.is_multiple_of(2) || step.is_windowed() && step.n == 0 {
             return None;
         }
-        let relay = &self.relay;
-        let table = relay.registry.routes().load();
-        let found = self.find(&table, metadata).ok().filter(|found| found.is_plain && found.has_mime)?;
+        let (form, metadata) = (self.link.dialect.form, metadata?);
+        let route = Route::read(metadata, form);
+        let is_special = route.has_caller || matches!(route.deadline, Some((0, _)));
+        if is_special || metadata.len() > self.relay.limits.gathering.0 {
+            return None;
+        }
+        let endpoints = match known::recall(route.bytes()).and_then(|place| table.at(place)) {
+            Some(endpoints) => endpoints,
+            None => {
+                let key = route.key().filter(RouteKey::is_plain).filter(|_| route.labels().is_empty())?;
+                let place = table.locate(&key).or_else(|| table.locate(&key.undivided()))?;
+                known::remember(route.bytes(), place);
+                table.at(place)?
+            }
+        };
         let rng = &mut self.rng;
-        let picked = pick(&found.endpoints, Asked::default(), &[], &mut |below| rng.u64(..below))?;
-        if picked.link.dialect.form != self.link.dialect.form || picked.link.kind == LinkKind::Memory {
+        let picked = pick(endpoints, Asked::default(), &[], &mut |below| rng.u64(..below))?;
+        if picked.link.dialect.form != form || picked.link.kind == LinkKind::Memory {
             return None;
         }
         self.requests[interaction(step.kind) as usize] += 1;
-        picked.link.anticipate();
-        Some(picked.link.clone())
+        if endpoints.list.len() > 1 {
+            picked.link.anticipate();
+        }
+        let lacks_mime = form == Form::Composite && !route.has_mime && !self.link.dialect.data_entry.is_empty();
+        Some(Plan { to: picked.link.clone(), append: lacks_mime.then_some(route.well_formed) })
+    }
+
+    /// Writes a request with what its plan appends, in place of what `wire` holds.
+    pub(crate) fn append(&self, frame: FrameRef<'_>, at: usize, wire: &mut BytesMut) {
+        self.appended.write(frame, true, Some(at), wire);
     }
 
     /// A planned request was not taken: other endpoints are tried, if it was an endpoint that refused.
@@ -237,7 +275,7 @@ impl Dispatch {
             return Err(Failure::invalid(format!("the metadata has {len} bytes: {most} are allowed")));
         }
         let route = Route::read(metadata, form);
-        let key = route.key.ok_or_else(|| Failure::no_routing(&self.link.dialect, metadata))?;
+        let key = route.key().ok_or_else(|| Failure::no_routing(&self.link.dialect, metadata))?;
         if route.has_caller && self.link.kind == LinkKind::App {
             return Err(Failure::invalid("message/x.towline.caller.v0 is the broker's to write"));
         }
@@ -252,7 +290,7 @@ impl Dispatch {
                 Cow::Borrowed(&**found.ok_or_else(|| Failure::not_found(table, &key))?)
             }
         };
-        let is_plain = key.is_plain() && route.labels.is_empty();
+        let is_plain = key.is_plain() && route.labels().is_empty();
         Ok(Found { endpoints, is_plain, has_mime: route.has_mime, well_formed: route.well_formed })
     }
 
@@ -328,7 +366,7 @@ impl Dispatch {
                     if !step.is_single() {
                         match self.link.with(touched, |state| state.fill(stream, serial, link.clone(), opened)) {
                             Ok(effect) => effect.into_iter().for_each(|effect| touched.apply(effect)),
-                            Err(()) => {
+                            Err(link) => {
                                 self.take_back(&link, serial, opened, touched);
                                 return None;
                             }
@@ -342,7 +380,7 @@ impl Dispatch {
                 }
             }
         }
-        let key = request.route(self.link.dialect.form).key.unwrap_or_default();
+        let key = request.route(self.link.dialect.form).key().unwrap_or_default();
         let failure = match refusal {
             Some((refusal, busy)) => Failure::rejected(refusal, key.text, busy),
             None => Failure::no_endpoint(&key, found.endpoints.list.len()),
@@ -357,9 +395,9 @@ impl Dispatch {
             pick(&found.endpoints, Asked::default(), tried, &mut random)
         } else {
             let route = request.route(self.link.dialect.form);
-            let key = route.key.unwrap_or_default();
+            let key = route.key().unwrap_or_default();
             let hash = key.hash_key.map(hash).or(key.is_sticky.then_some(self.sticky));
-            let asked = Asked { endpoint: key.endpoint, labels: &route.labels, hash };
+            let asked = Asked { endpoint: key.endpoint, labels: &route.labels(), hash };
             pick(&found.endpoints, asked, tried, &mut random)
         };
         picked.map(|endpoint| &endpoint.link)

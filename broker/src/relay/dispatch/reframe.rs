@@ -27,6 +27,13 @@ impl Framing {
 
     /// The frame with `before` in front of its metadata if it is the first one, and `after` at this offset of its metadata.
     pub(crate) fn apply(&self, frame: FrameRef<'_>, is_first: bool, at: Option<usize>) -> BytesMut {
+        let mut wire = BytesMut::new();
+        self.write(frame, is_first, at, &mut wire);
+        wire
+    }
+
+    /// The same into memory that is there, in place of what it holds.
+    pub(crate) fn write(&self, frame: FrameRef<'_>, is_first: bool, at: Option<usize>, wire: &mut BytesMut) {
         let (metadata, data) = (frame.metadata().unwrap_or_default(), frame.data());
         let before = if is_first { &self.before[..] } else { &[] };
         let after = if at.is_some() { &self.after[..] } else { &[] };
@@ -35,7 +42,8 @@ impl Framing {
         let head = HEADER + if has_n { 4 } else { 0 };
         let metadata_len = before.len() + metadata.len() + after.len();
         let len = head + 3 + metadata_len + data.len();
-        let mut wire = BytesMut::with_capacity(LENGTH + len);
+        wire.clear();
+        wire.reserve(LENGTH + len);
         wire.put_uint(len as u64, LENGTH);
         wire.put_slice(&frame.bytes()[..head]);
         wire.put_uint(metadata_len as u64, 3);
@@ -43,7 +51,6 @@ impl Framing {
             wire.put_slice(part);
         }
         frame::set_flags(&mut wire[LENGTH..], flags::METADATA);
-        wire
     }
 }
 

@@ -19,8 +19,9 @@ const BINARY_HEAD: usize = 12;
 /// The part of a request's metadata the broker reads.
 #[derive(Debug, Default)]
 pub(crate) struct Route<'a> {
-    pub key: Option<RouteKey<'a>>,
-    pub labels: Vec<(&'a str, &'a str)>,
+    /// Routing tags, and the text of binary routing, which counts where there are no tags.
+    tags: Option<&'a [u8]>,
+    binary: Option<&'a [u8]>,
     /// Milliseconds left, and where in the metadata they stand.
     pub deadline: Option<(u32, usize)>,
     /// It names the type of its data.
@@ -38,7 +39,7 @@ impl<'a> Route<'a> {
         match form {
             Form::Composite => route.read_entries(metadata),
             Form::Routing => {
-                route.read_tags(metadata);
+                route.tags = Some(metadata);
                 route.well_formed = metadata.len();
             }
             Form::Other => {}
@@ -46,13 +47,26 @@ impl<'a> Route<'a> {
         route
     }
 
-    fn read_tags(&mut self, content: &'a [u8]) {
-        let labels = &mut self.labels;
-        self.key = RouteKey::read(content, |label, value| labels.push((label, value)));
+    /// What is asked for.
+    pub(crate) fn key(&self) -> Option<RouteKey<'a>> {
+        // The ids before the text are not looked up (wire-contract.md 2.4).
+        let text = || str::from_utf8(self.binary?).ok().and_then(RouteKey::parse);
+        self.tags.and_then(|tags| RouteKey::read(tags, |_, _| ())).or_else(text)
+    }
+
+    /// Labels an instance must have.
+    pub(crate) fn labels(&self) -> Vec<(&'a str, &'a str)> {
+        let mut labels = Vec::new();
+        self.tags.map(|tags| RouteKey::read(tags, |label, value| labels.push((label, value))));
+        labels
+    }
+
+    /// The bytes that say where to: of two requests in which they are the same, key and labels are.
+    pub(super) fn bytes(&self) -> [&'a [u8]; 2] {
+        [self.tags, self.binary].map(Option::unwrap_or_default)
     }
 
     fn read_entries(&mut self, metadata: &'a [u8]) {
-        let mut binary = None;
         self.well_formed = metadata.len();
         let mut end = 0;
         for (nth, entry) in Composite::new(metadata).enumerate() {
@@ -70,8 +84,13 @@ impl<'a> Route<'a> {
             };
             end = entry.content.as_ptr() as usize - metadata.as_ptr() as usize + entry.content.len();
             match entry.mime {
-                mime::ROUTING if self.key.is_none() => self.read_tags(entry.content),
-                mime::BINARY_ROUTING => binary = binary.or(Some(entry.content)),
+                // The first one that says where to.
+                mime::ROUTING if self.tags.is_none_or(|tags| RouteKey::read(tags, |_, _| ()).is_none()) => {
+                    self.tags = Some(entry.content);
+                }
+                mime::BINARY_ROUTING if self.binary.is_none() => {
+                    self.binary = Some(entry.content.get(BINARY_HEAD..).unwrap_or_default());
+                }
                 mime::MESSAGE_MIME => self.has_mime = true,
                 DEADLINE => {
                     if let Ok(bytes) = <[u8; 4]>::try_from(entry.content) {
@@ -82,11 +101,6 @@ impl<'a> Route<'a> {
                 CALLER => self.has_caller = true,
                 _ => {}
             }
-        }
-        if self.key.is_none() {
-            // Its text is what counts; the ids before it are not looked up (wire-contract.md 2.4).
-            let text = binary.and_then(|content| content.get(BINARY_HEAD..)).and_then(|text| str::from_utf8(text).ok());
-            self.key = text.and_then(RouteKey::parse);
         }
     }
 }
@@ -103,9 +117,9 @@ mod tests {
             .entry(DEADLINE, &1500u32.to_be_bytes())
             .finish();
         let route = Route::read(&metadata, Form::Composite);
-        let key = route.key.unwrap();
+        let key = route.key().unwrap();
         assert_eq!((key.service, key.method, key.version, key.endpoint), ("a.B", "m", "2", Some("id:1")));
-        assert_eq!(route.labels, [("z", "a")]);
+        assert_eq!(route.labels(), [("z", "a")]);
         let (left, at) = route.deadline.unwrap();
         assert_eq!((left, &metadata[at..at + 4]), (1500, &1500u32.to_be_bytes()[..]));
     }
@@ -114,15 +128,15 @@ mod tests {
     fn a_malformed_tail_and_foreign_entries_change_nothing() {
         let mut metadata = CompositeBuilder::new().entry(mime::TRACING, b"x").entry(mime::ROUTING, b"\x03a.b").finish();
         metadata.extend_from_slice(&[0x80, 1, 2, 3, 4, 5]);
-        assert_eq!(Route::read(&metadata, Form::Composite).key.unwrap().service, "a");
-        assert!(Route::read(b"", Form::Composite).key.is_none());
+        assert_eq!(Route::read(&metadata, Form::Composite).key().unwrap().service, "a");
+        assert!(Route::read(b"", Form::Composite).key().is_none());
     }
 
     #[test]
     fn binary_routing_counts_by_its_text() {
         let binary = [&[0xD9, 0xEE, 0x76, 0x5B, 1, 2, 3, 4, 0, 0, 0, 1][..], b"g!a.B.m:2?sticky=1&"].concat();
         let metadata = CompositeBuilder::new().entry(mime::BINARY_ROUTING, &binary).finish();
-        let key = Route::read(&metadata, Form::Composite).key.unwrap();
+        let key = Route::read(&metadata, Form::Composite).key().unwrap();
         assert_eq!((key.group, key.service, key.method, key.version, key.is_sticky), ("g", "a.B", "m", "2", true));
         let both = CompositeBuilder::new()
             .entry(mime::BINARY_ROUTING, &binary)
@@ -130,20 +144,20 @@ mod tests {
             .message_mime(mime::JSON)
             .finish();
         let route = Route::read(&both, Form::Composite);
-        assert_eq!((route.key.unwrap().service, route.has_mime), ("c", true));
+        assert_eq!((route.key().unwrap().service, route.has_mime), ("c", true));
         for cut in 0..12 {
             let metadata = CompositeBuilder::new().entry(mime::BINARY_ROUTING, &binary[..cut]).finish();
-            assert!(Route::read(&metadata, Form::Composite).key.is_none());
+            assert!(Route::read(&metadata, Form::Composite).key().is_none());
         }
     }
 
     #[test]
     fn bare_routing_is_nothing_but_tags() {
         let route = Route::read(b"\x07a.B.m:2\x05key=k\x05t.z=a", Form::Routing);
-        let key = route.key.unwrap();
+        let key = route.key().unwrap();
         assert_eq!((key.service, key.version, key.hash_key), ("a.B", "2", Some("k")));
-        assert_eq!(route.labels, [("z", "a")]);
-        assert!(Route::read(b"\x07a.B.m:2", Form::Other).key.is_none());
+        assert_eq!(route.labels(), [("z", "a")]);
+        assert!(Route::read(b"\x07a.B.m:2", Form::Other).key().is_none());
     }
 
     #[test]
