@@ -18,14 +18,25 @@ const READY_WITHIN: Duration = Duration::from_secs(15);
 pub(super) struct Child {
     process: std::process::Child,
     address: SocketAddr,
+    ready: String,
 }
 
 impl Child {
     /// Starts `towline <args>` and waits for the line that starts with `ready` and holds a `tcp://` address.
     pub(super) async fn start<S: AsRef<OsStr>>(ready: &'static str, args: &[S]) -> Result<Self, Failure> {
+        Self::start_with(ready, args, &[]).await
+    }
+
+    /// The same with these variables in its environment.
+    pub(super) async fn start_with<S: AsRef<OsStr>>(
+        ready: &'static str,
+        args: &[S],
+        environment: &[(&str, &OsStr)],
+    ) -> Result<Self, Failure> {
         let program = std::env::current_exe().map_err(|e| Failure::new(format!("find this program: {e}")))?;
         let mut process = Command::new(program)
             .args(args)
+            .envs(environment.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -35,9 +46,9 @@ impl Child {
             std::thread::spawn(move || read_output(stdout, ready, found));
         }
         // From here on a failure kills it.
-        let mut child = Self { process, address: SocketAddr::from(([0, 0, 0, 0], 0)) };
-        child.address = match tokio::time::timeout(READY_WITHIN, address).await {
-            Ok(Ok(address)) => address,
+        let mut child = Self { process, address: SocketAddr::from(([0, 0, 0, 0], 0)), ready: String::new() };
+        (child.address, child.ready) = match tokio::time::timeout(READY_WITHIN, address).await {
+            Ok(Ok(found)) => found,
             Ok(Err(_)) => {
                 return Err(Failure::new(format!("{} ended before it said `{ready}`", command_line(args))));
             }
@@ -55,6 +66,11 @@ impl Child {
 
     pub(super) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The whole line it said that it is ready with.
+    pub(super) fn ready_line(&self) -> &str {
+        &self.ready
     }
 }
 
@@ -98,15 +114,15 @@ pub(super) fn die_with_stdin() {
     });
 }
 
-/// Reads a child's output to its end, so that it never waits for us; the first address goes to `found`.
-fn read_output(stdout: impl Read, ready: &str, found: oneshot::Sender<SocketAddr>) {
+/// Reads a child's output to its end, so that it never waits for us; the first address and its line go to `found`.
+fn read_output(stdout: impl Read, ready: &str, found: oneshot::Sender<(SocketAddr, String)>) {
     let mut found = Some(found);
     for line in BufReader::new(stdout).lines().map_while(Result::ok) {
         if let Some(address) = ready_address(&line, ready)
             && let Some(found) = found.take()
         {
             // The driver may have given up.
-            let _ = found.send(address);
+            let _ = found.send((address, line));
         }
     }
 }

@@ -8,6 +8,9 @@
 //!   driver + thin client ----+                                             the driver starts and kills them, and
 //!                            +-> broker <-------- responder, registered     measures the two sides in turn
 //! ```
+//! idle loads the broker alone and tells figures (figures.rs) instead of ratios: hosted.rs is the broker
+//! under load, member.rs a thin connection to it, crowd.rs many of them.
+//!
 //! A further verb (stream, fnf, idle) is a file beside rpc.rs with its own measure function for [`compare::alternate`],
 //! a variant of [`Verb`] and a line in [`perform`]. Another way to make the load is another measure function, as in
 //! proxies.rs; sides, rounds, CPU and report stay as they are.
@@ -16,15 +19,24 @@ mod children;
 mod client;
 mod compare;
 mod cpu;
+mod crowd;
+mod figures;
 mod flight;
 mod histogram;
+mod hosted;
+mod idle;
+mod member;
+mod memory;
 mod proxies;
 mod report;
+mod requests;
 mod responder;
 mod rpc;
 mod wire;
 mod yardstick;
 
+#[cfg(test)]
+mod load_tests;
 #[cfg(test)]
 mod tests;
 
@@ -45,6 +57,8 @@ pub(crate) struct BenchArgs {
 enum Verb {
     /// Request-response round trips: rate, latency and CPU, in rounds that alternate with the relay
     Rpc(rpc::RpcArgs),
+    /// Registered connections that say nothing: memory and CPU, disconnects, registrations lost
+    Idle(idle::IdleArgs),
     /// The relay that only pumps bytes; the driver starts it
     #[command(hide = true)]
     Yardstick(yardstick::YardstickArgs),
@@ -83,6 +97,7 @@ async fn until_signal(verb: Verb) -> Result<(), Failure> {
 async fn perform(verb: Verb) -> Result<(), Failure> {
     match verb {
         Verb::Rpc(args) => rpc::run(args).await,
+        Verb::Idle(args) => idle::run(args).await,
         Verb::Yardstick(args) => yardstick::run(args).await,
         Verb::Responder(args) => responder::run(args).await,
     }

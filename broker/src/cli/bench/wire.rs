@@ -22,15 +22,15 @@ pub(super) const COMPLETE: u16 = 0x40;
 pub(super) const NEXT: u16 = 0x20;
 
 /// The 24-bit length before each frame, the 32-bit stream id, the type and the flags.
-const LENGTH_LEN: usize = 3;
-const HEADER_LEN: usize = 6;
+pub(super) const LENGTH_LEN: usize = 3;
+pub(super) const HEADER_LEN: usize = 6;
 /// Where the stream id stands in what [`put_request`] wrote.
 pub(super) const STREAM_ID_AT: usize = LENGTH_LEN;
 
-const COMPOSITE: &[u8] = b"message/x.rsocket.composite-metadata.v0";
-const OCTET_STREAM: &[u8] = b"application/octet-stream";
-const KEEPALIVE_MS: u32 = 20_000;
-const LIFETIME_MS: u32 = 90_000;
+pub(super) const COMPOSITE: &[u8] = b"message/x.rsocket.composite-metadata.v0";
+pub(super) const OCTET_STREAM: &[u8] = b"application/octet-stream";
+pub(super) const KEEPALIVE_MS: u32 = 20_000;
+pub(super) const LIFETIME_MS: u32 = 90_000;
 /// How often a side sends its own KEEPALIVE.
 pub(super) const KEEPALIVE_EVERY: std::time::Duration = std::time::Duration::from_millis(KEEPALIVE_MS as u64);
 
@@ -138,7 +138,7 @@ pub(super) fn answer_keepalive(out: &mut Vec<u8>, frame: &Frame<'_>) {
 }
 
 #[inline]
-fn put_header(out: &mut Vec<u8>, len: usize, stream_id: u32, kind: u8, flags: u16) {
+pub(super) fn put_header(out: &mut Vec<u8>, len: usize, stream_id: u32, kind: u8, flags: u16) {
     let [_, a, b, c] = (len as u32).to_be_bytes();
     let [d, e, f, g] = stream_id.to_be_bytes();
     let [h, i] = (u16::from(kind) << 10 | flags).to_be_bytes();
@@ -146,13 +146,13 @@ fn put_header(out: &mut Vec<u8>, len: usize, stream_id: u32, kind: u8, flags: u1
 }
 
 /// A composite metadata entry with a well-known id.
-fn put_entry(out: &mut Vec<u8>, id: u8, content: &[u8]) {
+pub(super) fn put_entry(out: &mut Vec<u8>, id: u8, content: &[u8]) {
     out.push(0x80 | id);
     put_u24(out, content.len());
     out.extend_from_slice(content);
 }
 
-fn put_u24(out: &mut Vec<u8>, value: usize) {
+pub(super) fn put_u24(out: &mut Vec<u8>, value: usize) {
     let [_, a, b, c] = (value as u32).to_be_bytes();
     out.extend_from_slice(&[a, b, c]);
 }

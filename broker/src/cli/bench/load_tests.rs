@@ -1,0 +1,81 @@
+//! What the verbs of load count with.
+
+use super::figures::Figures;
+use super::hosted::{Counts, management_address};
+use super::memory::Memory;
+use super::requests;
+use super::wire::Frame;
+
+const ROLLUP: &str = "\
+55d0c4a00000-7ffc1b9fe000 ---p 00000000 00:00 0                          [rollup]
+Rss:               10240 kB
+Pss:                8192 kB
+Pss_Dirty:          4000 kB
+Shared_Clean:       2048 kB
+Private_Clean:      4096 kB
+Private_Dirty:      4096 kB
+Swap:                  0 kB
+";
+
+const MIB: u64 = 1024 * 1024;
+
+fn frame(bytes: &[u8]) -> Frame<'_> {
+    assert_eq!(u32::from_be_bytes([0, bytes[0], bytes[1], bytes[2]]) as usize, bytes.len() - 3);
+    Frame::parse(&bytes[3..]).expect("a whole header")
+}
+
+#[test]
+fn memory_is_what_the_rollup_says_under_exactly_these_names() {
+    let memory = Memory::parse(ROLLUP).expect("well formed");
+    assert_eq!(memory, Memory { resident: 10 * MIB, proportional: 8 * MIB, private: 4 * MIB });
+    assert_eq!(Memory::parse(&ROLLUP.replace("Private_Dirty", "Private")), None);
+    let before = Memory { resident: 9 * MIB, proportional: 8 * MIB, private: 5 * MIB };
+    assert_eq!(memory.each_since(&before, 1024), [1024.0, 0.0, -1024.0]);
+}
+
+#[test]
+fn what_the_broker_counts_is_read_by_name_and_label() {
+    let metrics = "\
+# TYPE towline_links_open gauge
+towline_links_open{kind=\"memory\"} 2
+towline_links_open{kind=\"app\"} 15000
+towline_services_registered_by_nobody 3
+towline_services_registered 15002
+";
+    let counts = Counts::parse(metrics);
+    assert_eq!(counts, Some(Counts { links: 15_000, services: 15_002 }));
+    assert_eq!(Counts::parse(&metrics.replace("kind=\"app\"", "kind=\"peer\"")), None);
+}
+
+#[test]
+fn the_ready_line_tells_the_management_address() {
+    let line = "towline ready tcp://127.0.0.1:4711 management=http://127.0.0.1:4712";
+    assert_eq!(management_address(line).map(|at| at.port()), Some(4712));
+    assert_eq!(management_address("towline ready tcp://127.0.0.1:4711"), None);
+}
+
+#[test]
+fn a_setup_publishes_the_service_of_its_own() {
+    let mut out = Vec::new();
+    requests::put_setup(&mut out, "crowd-7", Some("crowd.Service7"));
+    let text = String::from_utf8_lossy(frame(&out).body).into_owned();
+    assert!(text.contains(r#"{"published":[{"group":"","service":"crowd.Service7","version":""}]}"#), "{text}");
+    let mut thin = Vec::new();
+    requests::put_setup(&mut thin, "crowd-7", None);
+    assert!(!String::from_utf8_lossy(frame(&thin).body).contains("published"));
+    assert_eq!(frame(&thin).body[..13], [0, 1, 0, 0, 0, 0, 0x4e, 0x20, 0, 1, 0x5f, 0x90, 39]);
+}
+
+#[test]
+fn figures_are_numbers_by_name() {
+    let mut found = Figures::new("idle", serde_json::json!({"connections": 3}));
+    found.add("disconnects", "connections that ended", 0.0);
+    found.add("idle_cpu_cores", "CPU while idle", 0.125);
+    let json = found.json();
+    assert_eq!((&json["verb"], &json["shape"]["connections"]), (&"idle".into(), &3.into()));
+    assert_eq!(
+        (json["figures"]["disconnects"].as_f64(), json["figures"]["idle_cpu_cores"].as_f64()),
+        (Some(0.0), Some(0.125))
+    );
+    assert!(found.table().contains("0.125"), "{}", found.table());
+}
