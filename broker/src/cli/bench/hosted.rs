@@ -39,7 +39,7 @@ pub(super) struct HostArgs {
 #[derive(Debug)]
 pub(super) struct Host {
     /// Killed when the run is over; none if it was running already.
-    _child: Option<Child>,
+    child: Option<Child>,
     pub(super) address: SocketAddr,
     pub(super) pid: u32,
     management: Option<SocketAddr>,
@@ -50,6 +50,8 @@ pub(super) struct Host {
 pub(super) struct Counts {
     /// Links of apps.
     pub(super) links: usize,
+    /// Links accepted since the broker started.
+    pub(super) accepted: usize,
     /// Services with an instance.
     pub(super) services: usize,
 }
@@ -58,10 +60,23 @@ impl Host {
     /// As the arguments say; `tls` is a folder with `server.pem` and `server.key`.
     pub(super) async fn start(args: &HostArgs, tls: Option<&Path>) -> Result<Self, Failure> {
         if let (Some(address), Some(pid)) = (args.broker, args.broker_pid) {
-            return Ok(Self { _child: None, address, pid, management: args.broker_management });
+            return Ok(Self { child: None, address, pid, management: args.broker_management });
         }
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         Self::serve(any, any, tls, &args.serve_arg).await
+    }
+
+    /// Kills the broker, waits, and starts one at the same addresses.
+    pub(super) async fn replace(&mut self, args: &HostArgs, away: Duration) -> Result<(), Failure> {
+        let (Some(child), Some(management)) = (self.child.take(), self.management) else {
+            return Err(Failure::new(
+                "only a broker that was started for this run can be restarted: leave --broker out",
+            ));
+        };
+        drop(child);
+        tokio::time::sleep(away).await;
+        *self = Self::serve(self.address, management, None, &args.serve_arg).await?;
+        Ok(())
     }
 
     async fn serve(
@@ -78,7 +93,7 @@ impl Host {
         let environment: Vec<(&str, &OsStr)> = names.into_iter().zip(files.iter().map(AsRef::as_ref)).collect();
         let child = Child::start_with("towline ready", &args, &environment).await?;
         let management = management_address(child.ready_line());
-        Ok(Self { address: child.address(), pid: child.pid(), management, _child: Some(child) })
+        Ok(Self { address: child.address(), pid: child.pid(), management, child: Some(child) })
     }
 
     /// Whose CPU time is whose: the broker's, and that of this process, which makes the load.
@@ -109,6 +124,7 @@ impl Counts {
         };
         Some(Self {
             links: count("towline_links_open{kind=\"app\"}")?,
+            accepted: count("towline_links_accepted_total")?,
             services: count("towline_services_registered")?,
         })
     }

@@ -1,5 +1,8 @@
 //! What the verbs of load count with.
 
+use std::time::Duration;
+
+use super::arrivals::Arrivals;
 use super::figures::Figures;
 use super::hosted::{Counts, management_address};
 use super::memory::Memory;
@@ -18,6 +21,10 @@ Swap:                  0 kB
 ";
 
 const MIB: u64 = 1024 * 1024;
+
+const fn ms(count: u64) -> Duration {
+    Duration::from_millis(count)
+}
 
 fn frame(bytes: &[u8]) -> Frame<'_> {
     assert_eq!(u32::from_be_bytes([0, bytes[0], bytes[1], bytes[2]]) as usize, bytes.len() - 3);
@@ -39,11 +46,12 @@ fn what_the_broker_counts_is_read_by_name_and_label() {
 # TYPE towline_links_open gauge
 towline_links_open{kind=\"memory\"} 2
 towline_links_open{kind=\"app\"} 15000
+towline_links_accepted_total 15001
 towline_services_registered_by_nobody 3
 towline_services_registered 15002
 ";
     let counts = Counts::parse(metrics);
-    assert_eq!(counts, Some(Counts { links: 15_000, services: 15_002 }));
+    assert_eq!(counts, Some(Counts { links: 15_000, accepted: 15_001, services: 15_002 }));
     assert_eq!(Counts::parse(&metrics.replace("kind=\"app\"", "kind=\"peer\"")), None);
 }
 
@@ -52,6 +60,26 @@ fn the_ready_line_tells_the_management_address() {
     let line = "towline ready tcp://127.0.0.1:4711 management=http://127.0.0.1:4712";
     assert_eq!(management_address(line).map(|at| at.port()), Some(4712));
     assert_eq!(management_address("towline ready tcp://127.0.0.1:4711"), None);
+}
+
+#[test]
+fn the_worst_second_is_found_wherever_it_begins() {
+    let mut arrivals = Arrivals::default();
+    // 50 in the first second, 200 within one that begins in its middle, 30 later.
+    for (at, count) in [(0, 0), (500, 50), (900, 150), (1500, 250), (1501, 250), (2600, 260), (4000, 280), (9000, 280)]
+    {
+        arrivals.record(ms(at), count);
+    }
+    assert_eq!(arrivals.worst_and_mean(), (200.0, 70.0));
+}
+
+#[test]
+fn whoever_comes_within_one_second_came_evenly() {
+    let mut arrivals = Arrivals::default();
+    assert_eq!(arrivals.worst_and_mean(), (0.0, 0.0));
+    // What was there before does not count.
+    [(0, 1000), (5000, 1000), (5020, 1600), (5040, 2000)].into_iter().for_each(|(at, n)| arrivals.record(ms(at), n));
+    assert_eq!(arrivals.worst_and_mean(), (1000.0, 1000.0));
 }
 
 #[test]

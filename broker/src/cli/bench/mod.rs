@@ -8,13 +8,14 @@
 //!   driver + thin client ----+                                             the driver starts and kills them, and
 //!                            +-> broker <-------- responder, registered     measures the two sides in turn
 //! ```
-//! idle loads the broker alone and tells figures (figures.rs) instead of ratios: hosted.rs is the broker
+//! idle and storm load the broker alone and tell figures (figures.rs) instead of ratios: hosted.rs is the broker
 //! under load, member.rs a thin connection to it, crowd.rs many of them.
 //!
 //! A further verb (stream, fnf, idle) is a file beside rpc.rs with its own measure function for [`compare::alternate`],
 //! a variant of [`Verb`] and a line in [`perform`]. Another way to make the load is another measure function, as in
 //! proxies.rs; sides, rounds, CPU and report stay as they are.
 
+mod arrivals;
 mod children;
 mod client;
 mod compare;
@@ -32,6 +33,7 @@ mod report;
 mod requests;
 mod responder;
 mod rpc;
+mod storm;
 mod wire;
 mod yardstick;
 
@@ -59,6 +61,8 @@ enum Verb {
     Rpc(rpc::RpcArgs),
     /// Registered connections that say nothing: memory and CPU, disconnects, registrations lost
     Idle(idle::IdleArgs),
+    /// Apps that all connect at once, and again when their broker was restarted
+    Storm(storm::StormArgs),
     /// The relay that only pumps bytes; the driver starts it
     #[command(hide = true)]
     Yardstick(yardstick::YardstickArgs),
@@ -98,6 +102,7 @@ async fn perform(verb: Verb) -> Result<(), Failure> {
     match verb {
         Verb::Rpc(args) => rpc::run(args).await,
         Verb::Idle(args) => idle::run(args).await,
+        Verb::Storm(args) => storm::run(args).await,
         Verb::Yardstick(args) => yardstick::run(args).await,
         Verb::Responder(args) => responder::run(args).await,
     }
