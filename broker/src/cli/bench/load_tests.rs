@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::arrivals::Arrivals;
 use super::figures::Figures;
 use super::hosted::{Counts, management_address};
 use super::memory::Memory;
+use super::reader::{Beat, Gaps};
 use super::requests;
-use super::wire::Frame;
+use super::wire::{self, Frame};
 
 const ROLLUP: &str = "\
 55d0c4a00000-7ffc1b9fe000 ---p 00000000 00:00 0                          [rollup]
@@ -80,6 +83,43 @@ fn whoever_comes_within_one_second_came_evenly() {
     // What was there before does not count.
     [(0, 1000), (5000, 1000), (5020, 1600), (5040, 2000)].into_iter().for_each(|(at, n)| arrivals.record(ms(at), n));
     assert_eq!(arrivals.worst_and_mean(), (1000.0, 1000.0));
+}
+
+#[test]
+fn a_gap_is_the_time_between_two_items() {
+    let begin = Instant::now();
+    let mut beat = Beat::since(begin);
+    let gaps = [100, 150, 400].map(|at| beat.item(begin + ms(at)) / 1_000_000);
+    assert_eq!((gaps, beat.count), ([100, 50, 250], 3));
+    assert_eq!(beat.waits(begin + ms(1400)), 1_000_000_000);
+}
+
+#[test]
+fn the_slowest_stream_is_told_over_the_mean() {
+    let gaps = |counts: &[u64]| Gaps { counts: counts.to_vec(), ..Gaps::new() };
+    assert_eq!(gaps(&[100, 100, 40, 160]).slowest_over_mean(), 0.4);
+    assert_eq!(gaps(&[100, 0]).slowest_over_mean(), 0.0);
+    assert_eq!(gaps(&[]).slowest_over_mean(), 0.0);
+    let mut all = gaps(&[30]);
+    all.merge(&gaps(&[10]));
+    assert_eq!((all.items(), all.slowest_over_mean()), (40.0, 0.5));
+}
+
+#[test]
+fn a_stream_says_how_many_items_and_which_service() {
+    let mut out = Vec::new();
+    requests::put_stream(&mut out, 5, 32, "bench.Paced");
+    let stream = frame(&out);
+    assert_eq!((stream.stream_id, stream.kind, stream.flags), (5, requests::REQUEST_STREAM, wire::METADATA));
+    assert_eq!(requests::requested(stream.body), 32);
+    let mut expected = vec![0, 0, 0, 32, 0, 0, 26];
+    expected.extend_from_slice(b"\xfe\x00\x00\x11\x10bench.Paced.call\xfa\x00\x00\x01\x86");
+    assert_eq!(stream.body, expected);
+
+    out.clear();
+    requests::put_request_n(&mut out, 5, 16);
+    assert_eq!((frame(&out).kind, requests::requested(frame(&out).body)), (requests::REQUEST_N, 16));
+    assert_eq!(requests::requested(b"\0\0"), 0);
 }
 
 #[test]

@@ -8,7 +8,7 @@
 //!   driver + thin client ----+                                             the driver starts and kills them, and
 //!                            +-> broker <-------- responder, registered     measures the two sides in turn
 //! ```
-//! idle and storm load the broker alone and tell figures (figures.rs) instead of ratios: hosted.rs is the broker
+//! idle, storm and fair load the broker alone and tell figures (figures.rs) instead of ratios: hosted.rs is the broker
 //! under load, member.rs a thin connection to it, crowd.rs many of them.
 //!
 //! A further verb (stream, fnf, idle) is a file beside rpc.rs with its own measure function for [`compare::alternate`],
@@ -21,6 +21,7 @@ mod client;
 mod compare;
 mod cpu;
 mod crowd;
+mod fair;
 mod figures;
 mod flight;
 mod histogram;
@@ -28,7 +29,9 @@ mod hosted;
 mod idle;
 mod member;
 mod memory;
+mod pacer;
 mod proxies;
+mod reader;
 mod report;
 mod requests;
 mod responder;
@@ -63,6 +66,8 @@ enum Verb {
     Idle(idle::IdleArgs),
     /// Apps that all connect at once, and again when their broker was restarted
     Storm(storm::StormArgs),
+    /// Many paced streams at once: whether each gets its share, and how steadily
+    Fair(fair::FairArgs),
     /// The relay that only pumps bytes; the driver starts it
     #[command(hide = true)]
     Yardstick(yardstick::YardstickArgs),
@@ -103,6 +108,7 @@ async fn perform(verb: Verb) -> Result<(), Failure> {
         Verb::Rpc(args) => rpc::run(args).await,
         Verb::Idle(args) => idle::run(args).await,
         Verb::Storm(args) => storm::run(args).await,
+        Verb::Fair(args) => fair::run(args).await,
         Verb::Yardstick(args) => yardstick::run(args).await,
         Verb::Responder(args) => responder::run(args).await,
     }

@@ -2,6 +2,10 @@
 
 use super::wire::{self, FOLLOWS, METADATA, put_entry, put_header, put_u24};
 
+pub(super) const REQUEST_STREAM: u8 = 0x06;
+pub(super) const REQUEST_N: u8 = 0x08;
+pub(super) const CANCEL: u8 = 0x09;
+
 /// The method every request here names.
 const METHOD: &str = "call";
 
@@ -32,6 +36,28 @@ pub(super) fn put_setup(out: &mut Vec<u8>, name: &str, service: Option<&str>) {
 /// REQUEST_RESPONSE to a service, whole or, with `FOLLOWS`, its first fragment.
 pub(super) fn put_call(out: &mut Vec<u8>, stream_id: u32, flags: u16, service: &str, data: &[u8]) {
     put_routed(out, stream_id, wire::REQUEST_RESPONSE, flags & FOLLOWS, &[], service, data);
+}
+
+/// REQUEST_STREAM to a service, asking for `n` items.
+pub(super) fn put_stream(out: &mut Vec<u8>, stream_id: u32, n: u32, service: &str) {
+    put_routed(out, stream_id, REQUEST_STREAM, 0, &n.to_be_bytes(), service, b"");
+}
+
+/// PAYLOAD without metadata.
+pub(super) fn put_payload(out: &mut Vec<u8>, stream_id: u32, flags: u16, data: &[u8]) {
+    put_header(out, wire::HEADER_LEN + data.len(), stream_id, wire::PAYLOAD, flags);
+    out.extend_from_slice(data);
+}
+
+/// REQUEST_N: `n` items more.
+pub(super) fn put_request_n(out: &mut Vec<u8>, stream_id: u32, n: u32) {
+    put_header(out, wire::HEADER_LEN + 4, stream_id, REQUEST_N, 0);
+    out.extend_from_slice(&n.to_be_bytes());
+}
+
+/// The number in a REQUEST_N, and at the start of a REQUEST_STREAM; 0 if there is none.
+pub(super) fn requested(body: &[u8]) -> u32 {
+    body.first_chunk().map_or(0, |n| u32::from_be_bytes(*n))
 }
 
 /// A request: what stands before its metadata, the route, the data type octet-stream, the data.
