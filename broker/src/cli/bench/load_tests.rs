@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::arrivals::Arrivals;
+use super::bulk::{NUMBER_LEN, Pattern};
 use super::figures::Figures;
 use super::hosted::{Counts, management_address};
 use super::memory::Memory;
@@ -103,6 +104,30 @@ fn the_slowest_stream_is_told_over_the_mean() {
     let mut all = gaps(&[30]);
     all.merge(&gaps(&[10]));
     assert_eq!((all.items(), all.slowest_over_mean()), (40.0, 0.5));
+}
+
+#[test]
+fn a_message_in_any_fragments_is_the_message_and_no_other_one_is() {
+    const SIZE: usize = 4096;
+    let pattern = Pattern::new(SIZE);
+    for number in [0, 7, u64::MAX] {
+        let mut whole = Vec::new();
+        pattern.put(&mut whole, number, 0, SIZE);
+        assert_eq!(whole[..NUMBER_LEN], number.to_be_bytes());
+        assert_eq!(whole.len(), SIZE);
+        for fragment in [1, 3, 1000, SIZE] {
+            let mut pieces = Vec::new();
+            (0..SIZE).step_by(fragment).for_each(|at| pattern.put(&mut pieces, number, at, fragment.min(SIZE - at)));
+            assert_eq!(pieces, whole, "in fragments of {fragment}");
+        }
+        assert!(pattern.is_exact(number, NUMBER_LEN, &whole[NUMBER_LEN..]));
+        assert!(pattern.is_exact(number, 1001, &whole[1001..1500]));
+        assert!(!pattern.is_exact(number, 1000, &whole[1001..1500]), "a place further on");
+        assert!(!pattern.is_exact(number ^ 1, 1001, &whole[1001..1500]), "another message");
+        assert!(!pattern.is_exact(number, NUMBER_LEN, &vec![0; 9 * SIZE]), "longer than any");
+        whole[1400] ^= 1;
+        assert!(!pattern.is_exact(number, 1001, &whole[1001..1500]), "one bit");
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@
 //!   driver + thin client ----+                                             the driver starts and kills them, and
 //!                            +-> broker <-------- responder, registered     measures the two sides in turn
 //! ```
-//! idle, storm and fair load the broker alone and tell figures (figures.rs) instead of ratios: hosted.rs is the broker
+//! idle, storm, fair and large load the broker alone and tell figures (figures.rs) instead of ratios: hosted.rs is the broker
 //! under load, member.rs a thin connection to it, crowd.rs many of them.
 //!
 //! A further verb (stream, fnf, idle) is a file beside rpc.rs with its own measure function for [`compare::alternate`],
@@ -16,6 +16,7 @@
 //! proxies.rs; sides, rounds, CPU and report stay as they are.
 
 mod arrivals;
+mod bulk;
 mod children;
 mod client;
 mod compare;
@@ -27,6 +28,7 @@ mod flight;
 mod histogram;
 mod hosted;
 mod idle;
+mod large;
 mod member;
 mod memory;
 mod pacer;
@@ -68,6 +70,8 @@ enum Verb {
     Storm(storm::StormArgs),
     /// Many paced streams at once: whether each gets its share, and how steadily
     Fair(fair::FairArgs),
+    /// Messages of many megabytes: whether every byte arrives, and what the broker holds meanwhile
+    Large(large::LargeArgs),
     /// The relay that only pumps bytes; the driver starts it
     #[command(hide = true)]
     Yardstick(yardstick::YardstickArgs),
@@ -109,6 +113,7 @@ async fn perform(verb: Verb) -> Result<(), Failure> {
         Verb::Idle(args) => idle::run(args).await,
         Verb::Storm(args) => storm::run(args).await,
         Verb::Fair(args) => fair::run(args).await,
+        Verb::Large(args) => large::run(args).await,
         Verb::Yardstick(args) => yardstick::run(args).await,
         Verb::Responder(args) => responder::run(args).await,
     }
