@@ -35,6 +35,7 @@ pub(super) fn run(args: &ServeArgs) -> Result<ExitCode, Failure> {
     // What it was started with is often 1,024, of the hundreds of thousands it may have. Refused, it goes with that.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(config.relay.worker_threads())
         .enable_all()
         .build()
         .map_err(|e| Failure::running("start", format!("no runtime: {e}"), "see the limits of this process"))?;

@@ -160,6 +160,8 @@ pub enum LogFormat {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Relay {
+    /// Threads that read, relay and write; half of the cores if not set.
+    pub threads: Option<usize>,
     /// Bytes of one frame, at most what its 24-bit length field can say.
     #[serde(with = "size")]
     pub max_frame: usize,
@@ -235,6 +237,13 @@ pub struct Relay {
 }
 
 impl Relay {
+    /// Threads as set, or half of the cores: the kernel's side of the network needs the others, and two threads that relay
+    /// on two cores wake and wait for each other more than they carry (docs/benchmarks.md).
+    pub fn worker_threads(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.threads.unwrap_or_else(|| (cores() / 2).max(1))
+    }
+
     /// The budget that applies: as set, or by this machine's memory.
     pub fn budget_bytes(&self) -> usize {
         self.budget.unwrap_or_else(budget::of_this_machine)
@@ -244,6 +253,7 @@ impl Relay {
 impl Default for Relay {
     fn default() -> Self {
         Self {
+            threads: None,
             max_frame: 16 * MIB - 1,
             max_streams_responder: 16_384,
             max_streams_requester: 8_192,
@@ -251,7 +261,7 @@ impl Default for Relay {
             refuse_small_marks: 32,
             refuse_large_marks: 4,
             large_request: 64 * KIB,
-            small_frame: 2 * KIB,
+            small_frame: 16 * KIB,
             batch: 256 * KIB,
             budget: None,
             gathering_max: 64 * KIB,

@@ -256,8 +256,8 @@ fn a_gateway_is_refused_and_off_is_not() {
 #[test]
 fn values_that_contradict_each_other_are_refused_where_they_were_set() {
     for (name, value, why) in [
-        ("TOWLINE_RELAY__MARK", "0", "`relay.mark` is 0, less than relay.small_frame (2KiB)"),
-        ("TOWLINE_RELAY__BATCH", "1KiB", "`relay.batch` is 1KiB, less than relay.small_frame (2KiB)"),
+        ("TOWLINE_RELAY__MARK", "0", "`relay.mark` is 0, less than relay.small_frame (16KiB)"),
+        ("TOWLINE_RELAY__BATCH", "1KiB", "`relay.batch` is 1KiB, less than relay.small_frame (16KiB)"),
         ("TOWLINE_RELAY__SMALL_FRAME", "512KiB", "`relay.batch` is 256KiB, less than relay.small_frame (512KiB)"),
         ("TOWLINE_RELAY__BUDGET", "64KiB", "`relay.budget` is 64KiB, less than relay.mark (1MiB)"),
         ("TOWLINE_RELAY__MAX_FRAME", "16MiB", "`relay.max_frame` is 16MiB, more than a 24-bit length can say"),

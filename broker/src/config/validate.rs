@@ -8,6 +8,8 @@ use tracing_subscriber::EnvFilter;
 
 /// The largest number a 24-bit length field holds.
 const FRAME_LIMIT: usize = (1 << 24) - 1;
+/// The most threads that are started.
+const MOST_THREADS: usize = 1024;
 /// Length, header and fixed fields of a SETUP, with room for two MIME types.
 const SETUP_FLOOR: usize = 512;
 /// Schemes of addresses that are told to clients; Java's for TLS is `tcps`, and `tls` too.
@@ -102,6 +104,14 @@ impl Checks {
             let why =
                 format!("`relay.max_frame` is {}, more than a 24-bit length can say", human_size(relay.max_frame));
             self.fail(&["relay.max_frame"], why, format!("use at most {FRAME_LIMIT}"));
+        }
+        if !(1..=MOST_THREADS).contains(&relay.worker_threads()) {
+            let why = format!("`relay.threads` is {}", relay.worker_threads());
+            self.fail(
+                &["relay.threads"],
+                why,
+                format!("use 1 to {MOST_THREADS}, or leave it out for half of the cores"),
+            );
         }
         for (key, count) in [
             ("relay.max_streams_responder", relay.max_streams_responder),

@@ -47,6 +47,7 @@ pub(crate) struct Table {
     version: u64,
     hasher: DefaultHashBuilder,
     shards: Box<[Arc<Shard>]>,
+    len: usize,
 }
 
 type Shard = HashTable<(ServiceKey, Arc<Endpoints>)>;
@@ -62,7 +63,7 @@ pub(crate) struct Place {
 impl Default for Table {
     fn default() -> Self {
         let shards = (0..SHARDS).map(|_| Arc::default()).collect();
-        Self { version: version(), hasher: DefaultHashBuilder::default(), shards }
+        Self { version: version(), hasher: DefaultHashBuilder::default(), shards, len: 0 }
     }
 }
 
@@ -98,6 +99,11 @@ impl Table {
         self.shards[place.shard as usize].get_bucket(place.bucket as usize).map(|(_, endpoints)| endpoints)
     }
 
+    /// Keys in it.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
     /// The keys registered under a service's name, with their number of instances: what an error text and health show.
     pub(crate) fn variants<'a>(&'a self, service: &'a str) -> impl Iterator<Item = (&'a ServiceKey, usize)> {
         let (shard, _) = self.hash(("", service, ""));
@@ -121,10 +127,14 @@ impl Table {
             let shard = Arc::make_mut(&mut table.shards[shard]);
             let rehash = |(key, _): &(ServiceKey, _)| self.hash(self::parts(key)).1;
             match shard.entry(hash, |(key, _)| is_key(key, parts), rehash) {
-                Entry::Occupied(entry) if endpoints.is_empty() => drop(entry.remove()),
+                Entry::Occupied(entry) if endpoints.is_empty() => {
+                    entry.remove();
+                    table.len -= 1;
+                }
                 Entry::Occupied(mut entry) => entry.get_mut().1 = Arc::new(Endpoints::new(endpoints)),
                 Entry::Vacant(entry) if !endpoints.is_empty() => {
                     entry.insert((key, Arc::new(Endpoints::new(endpoints))));
+                    table.len += 1;
                 }
                 Entry::Vacant(_) => {}
             }

@@ -90,7 +90,8 @@ async fn welcome(relay: Arc<Relay>, socket: Box<dyn Transport>, is_secure: bool,
     if is_silent && !is_secure {
         return too_late(&relay, &*socket).await;
     }
-    match by(deadline, relay.layers.open(socket, first, is_secure)).await {
+    let opened = Box::pin(by(deadline, relay.layers.open(socket, first, is_secure))).await;
+    match opened {
         Ok(Ok((transport, buffer))) => serve(relay, transport, LinkKind::App, buffer, begun).await,
         Ok(Err(NotOpened { reason, error })) => {
             // Who only looked whether somebody listens was not refused.
@@ -121,7 +122,8 @@ async fn serve(
 ) {
     let peer = transport.peer();
     let reading = read_setup(&relay, &*transport, &mut buffer);
-    let accepted = match by(begun + relay.limits.setup_timeout, reading).await {
+    let read = Box::pin(by(begun + relay.limits.setup_timeout, reading)).await;
+    let accepted = match read {
         Ok(Ok(accepted)) => accepted,
         Ok(Err(Some(refused))) => {
             relay.meters.setups_refused.of(refused.reason).increment(1);
