@@ -1,0 +1,200 @@
+"""What a run measures, one step after the other."""
+
+import glob
+import json
+import os
+import re
+import resource
+import shutil
+import signal
+import statistics
+import subprocess
+import threading
+from dataclasses import dataclass
+from typing import Callable
+
+from busy import Busy
+from peers import TONIC, TOWLINE, collect_garbage
+from process import Ended, Failed, die_with_parent, run_to_end
+
+# Seconds a step may take, far above what it does.
+PATIENCE = 3 * 3600
+# Above this a round does not count, as in `towline bench`.
+FOREIGN_LIMIT = 0.5
+ENOUGH_ROUNDS = 3
+SCHEMES = {"nats": "nats", "rsocket_rust": "rsocket", "java": "broker", "profiled": "broker"}
+
+
+@dataclass(frozen=True)
+class Step:
+    name: str
+    take: Callable
+
+
+def rounds(quick, preset):
+    if preset == "curves":
+        # Many points: how they lie to each other counts.
+        return ["--rounds", "1", "--seconds", "0.2", "--warmup", "0.1"] if quick else ["--rounds", "3", "--seconds", "1"]
+    return ["--rounds", "2", "--seconds", "0.5", "--warmup", "0.5"] if quick else ["--rounds", "7", "--seconds", "3"]
+
+
+def bench(arguments, log):
+    """`towline bench ... -o json`: its object; an end with a failure still gives what it had printed."""
+    return json.loads(run_to_end([TOWLINE, "bench", *arguments, "-o", "json"], log, PATIENCE))
+
+
+def compared(verb, names, more=()):
+    """Rounds of A, the broker and peers; a peer the run fails of is left out, and the run made again."""
+
+    def take(peers, log, quick):
+        started = {name: peers.start(name) for name in names}
+        left_out = {name: peers.failed[name] for name in names if started[name] is None}
+        names_left = [name for name in names if started[name] is not None]
+        if names and not names_left:
+            return {"failed": "; ".join(left_out.values()), "left_out": left_out}
+        while True:
+            flags = [flag for name in names_left for flag in ("--peer", peer(name, started[name]))]
+            try:
+                output = bench([verb, *more, *rounds(quick, more[-1] if more else ""), *flags], log)
+                return {"output": output, "left_out": left_out}
+            except Failed as error:
+                guilty = next((name for name in names_left if str(error).startswith(f"towline bench: {name}")), None)
+                if guilty is None or (len(names_left) == 1 and names == [guilty]):
+                    raise
+                names_left.remove(guilty)
+                left_out[guilty] = str(error)
+
+    return take
+
+
+def peer(name, process):
+    return f"{name}={SCHEMES[name]}://{process.address}?pid={process.pid}"
+
+
+def starter(peers, log, quick):
+    """The Java broker: warmed up before it is measured, since its code is compiled while it runs."""
+    java = peers.start("java")
+    if java is None:
+        return {"failed": peers.failed["java"]}
+    metadata = ["--metadata", "starter"]
+    warm = "3" if quick else "30"
+    bench(["rpc", *metadata, "--rounds", "1", "--seconds", warm, "--peer", peer("java", java)], log)
+    return compared("rpc", ["java"], metadata)(peers, log, quick)
+
+
+def idle(connections, of=None):
+    """Memory of idle connections: of our own broker or of the Java one."""
+
+    def take(peers, log, quick):
+        count = min(connections, 1_000) if quick else connections
+        flags = ["idle", "--connections", str(count), "--traffic", "--seconds", "5" if quick else "30"]
+        if of is None:
+            return {"output": bench(flags, log)}
+        # A fresh one: what it served before would count.
+        peers.end(of)
+        process = peers.start(of)
+        if process is None:
+            return {"failed": peers.failed[of]}
+        done = threading.Event()
+        collector = threading.Thread(target=collect_garbage, args=(process.pid, done))
+        collector.start()
+        try:
+            return {"output": bench([*flags, "--broker", process.address, "--broker-pid", str(process.pid)], log)}
+        finally:
+            done.set()
+            collector.join()
+            peers.end(of)
+
+    return take
+
+
+def proxies_and_grpc(peers, log, quick):
+    """A generated client, the broker and a generated responder, in turn with a generated gRPC client and server."""
+    server = peers.start("tonic")
+    if server is None:
+        return {"failed": peers.failed["tonic"]}
+    # tonic counts its own window; one round of ours at a time, so that they alternate.
+    count, window = (2, ["--seconds", "1", "--warmup", "0.5"]) if quick else (7, ["--seconds", "3", "--warmup", "1"])
+    done = []
+    for _ in range(count):
+        ours = bench(["rpc", "--target", "proxies", "--rounds", "1", *window], log)
+        sides = ours["shapes"][0]["rounds"][0]
+        sample = sides.get("proxies") or next(side for name, side in sides.items() if name.lower() != "a")
+        busy, before = Busy([os.getpid(), server.pid]), children_seconds()
+        said = run_to_end([TONIC, "load", "--to", server.address, "--server-pid", str(server.pid), *window], log, 120)
+        theirs = json.loads(said)
+        theirs["foreign_cores"] = busy.foreign_cores(children_seconds() - before)
+        done.append({"proxies": sample, "tonic": theirs})
+    calm = [r for r in done if max(side["foreign_cores"] for side in r.values()) <= FOREIGN_LIMIT]
+    kept = calm if len(calm) >= ENOUGH_ROUNDS else done
+    ratios = [r["proxies"]["rate"] / r["tonic"]["rate"] for r in kept]
+    spread = {"median": statistics.median(ratios), "min": min(ratios), "max": max(ratios)}
+    return {"output": {"ratio": spread, "kept": len(kept), "rounds": done}}
+
+
+def children_seconds():
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def checks(peers, log, quick):
+    """The load checks; each prints its figures as lines of JSON, then whether it is met."""
+    scripts, found = sorted(glob.glob("tests/speed/load/L*")), []
+    for script in scripts:
+        name = os.path.basename(script)
+        try:
+            said = run_to_end([script, *(["--seconds", "3"] if quick else [])], f"{log}.{name}", PATIENCE)
+        except Ended as error:
+            # One that is not met ends with a failure; what it has said counts.
+            said = error.said
+        judged = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+        found += judged or [{"check": name, "met": False, "figures": {}, "conditions": {}}]
+    return {"output": found} if found else {"failed": "there are no checks in tests/speed/load"}
+
+
+def profile(peers, log, quick):
+    """Where the broker's CPU time goes under the load of mark 1."""
+    if not shutil.which("perf"):
+        return {"failed": "there is no perf"}
+    broker = peers.start("broker")
+    if broker is None:
+        return {"failed": peers.failed["broker"]}
+    data = log.removesuffix(".log") + ".data"
+    record = ["perf", "record", "-q", "-e", "cpu-clock", "-F", "499", "-g", "-p", str(broker.pid), "-o", data]
+    recording = subprocess.Popen(record, start_new_session=True, preexec_fn=die_with_parent)
+    try:
+        # It samples only while the broker runs: what else the bench measures in turn leaves no trace.
+        load = ["rpc", "--rounds", "1", "--seconds", "2" if quick else "15", "--peer", peer("profiled", broker)]
+        bench(load, log)
+    finally:
+        # It writes its file when it is interrupted.
+        recording.send_signal(signal.SIGINT)
+        recording.wait(60)
+        peers.end("broker")
+    argv = ["perf", "report", "--no-children", "--sort", "symbol", "-g", "none", "--stdio", "-i", data]
+    report = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
+    symbols = [
+        {"percent": float(percent), "kernel": where == "k", "symbol": re.sub(r"(\s+-)+\s*$", "", symbol).strip()}
+        for percent, where, symbol in re.findall(r"^\s+([\d.]+)%\s+\[(.)\] (.*)$", report.stdout, re.M)
+    ]
+    if not symbols:
+        return {"failed": f"perf has no samples: {report.stderr.strip()[:200]}"}
+    kernel = sum(symbol["percent"] for symbol in symbols if symbol["kernel"])
+    share = {"kernel": round(kernel, 1), "user": round(sum(symbol["percent"] for symbol in symbols) - kernel, 1)}
+    return {"output": {"share": share, "symbols": symbols[:25]}}
+
+
+ALL = [
+    Step("rpc", compared("rpc", ["nats", "rsocket_rust"], ["--preset", "marks"])),
+    Step("half", compared("rpc", [], ["--rate", "half"])),
+    Step("stream", compared("stream", ["nats", "rsocket_rust"])),
+    Step("fnf", compared("fnf", ["nats", "rsocket_rust"])),
+    Step("curves", compared("rpc", [], ["--preset", "curves"])),
+    Step("proxies", proxies_and_grpc),
+    Step("starter", starter),
+    Step("idle", idle(10_000)),
+    Step("idle_3000", idle(3_000)),
+    Step("idle_3000_java", idle(3_000, "java")),
+    Step("checks", checks),
+    Step("profile", profile),
+]
