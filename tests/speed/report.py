@@ -104,7 +104,9 @@ def spread(value):
 
 
 def number(value):
-    """Three digits that say something."""
+    """Three digits that say something; a whole number as it is."""
+    if value == int(value):
+        return f"{int(value):,}"
     return f"{value:.{0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2 if abs(value) >= 1 else 3}f}"
 
 
@@ -188,17 +190,17 @@ def checks(results):
 
 
 def idle(results):
-    rows = []
-    for step, who in (("idle", "broker"), ("idle_3000", "broker"), ("idle_3000_java", "alibaba-rsocket-broker")):
-        out = marks.output(results, step)
-        if not out:
-            rows.append([who, step, missing(results, step)])
-            continue
-        figures = out["figures"]
-        for key, value in figures.items():
-            rows.append([who if key == next(iter(figures)) else "", key.replace("_", " "), number(value)])
-        rows[-len(figures)][0] += f", {out['shape']['connections']:,} connections"
-    return table(["", "", ""], rows)
+    """A line for each figure, a column for each run."""
+    runs = [("idle", "broker"), ("idle_3000", "broker"), ("idle_3000_java", SIDES["java"])]
+    outs = [(who, out) for step, who in runs if (out := marks.output(results, step))]
+    names = dict.fromkeys(name for _, out in outs for name in out["figures"])
+    rows = [
+        [name.replace("_", " "), *(number(out["figures"][name]) if name in out["figures"] else "" for _, out in outs)]
+        for name in names
+    ]
+    heads = ["", *(f"{who}, {out['shape']['connections']:,}" for who, out in outs)]
+    missed = [f"{who}, {step}: {missing(results, step)}" for step, who in runs if not marks.output(results, step)]
+    return "\n\n".join(([table(heads, rows)] if rows else []) + missed)
 
 
 def profile(results):
