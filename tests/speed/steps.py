@@ -29,6 +29,8 @@ SCHEMES = {"nats": "nats", "rsocket_rust": "rsocket", "java": "broker", "profile
 class Step:
     name: str
     take: Callable
+    # Left out without the Java broker's jar.
+    needs_jar: bool = False
 
 
 def rounds(quick, preset):
@@ -191,10 +193,10 @@ ALL = [
     Step("fnf", compared("fnf", ["nats", "rsocket_rust"])),
     Step("curves", compared("rpc", [], ["--preset", "curves"])),
     Step("proxies", proxies_and_grpc),
-    Step("starter", starter),
+    Step("starter", starter, needs_jar=True),
     Step("idle", idle(10_000)),
     Step("idle_3000", idle(3_000)),
-    Step("idle_3000_java", idle(3_000, "java")),
+    Step("idle_3000_java", idle(3_000, "java"), needs_jar=True),
     Step("checks", checks),
     Step("profile", profile),
 ]
