@@ -332,6 +332,7 @@ impl Link {
             inner.state.lease.iter_mut().for_each(|lease| lease.look(now));
         }
         inner.state.streams.rest();
+        inner.state.outbox.rest();
         let lingering = inner.state.lingering();
         if inner.watch.should_probe_cancelled(now, lingering) {
             inner.state.probe_cancelled();

@@ -309,6 +309,13 @@ impl Outbox {
         self.queue.retain(|segment| !segment.records.is_empty());
     }
 
+    /// Gives memory back if nothing is queued. For whoever looks now and then.
+    pub(crate) fn rest(&mut self) {
+        if self.is_empty() {
+            (self.control, self.queue) = (VecDeque::new(), VecDeque::new());
+        }
+    }
+
     /// Moves what is to be written next, at most about `max` bytes, to an empty or half-written batch: frames of stream
     /// 0 at the next frame boundary, others only into an empty one.
     pub(crate) fn take(&mut self, writing: &mut Writing, max: usize) {

@@ -15,6 +15,7 @@ use super::state::{Effect, State};
 use crate::metrics::CloseReason;
 use rsocket::ErrorCode;
 use rsocket::transport::{writable, write_all};
+use std::cell::Cell;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,8 +68,11 @@ impl Drop for Touched {
 pub(crate) struct Touched {
     claims: Vec<Claim>,
     effects: Vec<Effect<Arc<Link>>>,
-    /// Empty: its memory is used again.
-    writing: Writing,
+}
+
+thread_local! {
+    /// Empty: every write on this thread uses its memory again.
+    static SPARE: Cell<Writing> = Cell::default();
 }
 
 impl Touched {
@@ -135,12 +139,12 @@ fn next(link: &Link, writing: &mut Writing, n: usize, is_blocked: bool, effects:
 }
 
 fn write(claim: Claim, touched: &mut Touched) {
-    let mut writing = std::mem::take(&mut touched.writing);
+    let mut writing = SPARE.take();
     let mut written = 0;
     for _ in 0..=TURNS {
         match next(claim.link(), &mut writing, written, false, &mut touched.effects) {
             Next::Idle => {
-                touched.writing = writing.emptied();
+                SPARE.set(writing.emptied());
                 return claim.let_go();
             }
             Next::Farewell => return say_farewell(claim, writing),

@@ -44,9 +44,9 @@ pub(super) async fn read(
     let gathering = Gathering::new(relay.limits.gathering);
     let dispatch = Dispatch::new(relay.clone(), link.clone(), &app);
     let control = Control::new(relay.clone(), link.clone(), app);
-    let (touched, run) = (Touched::default(), Run::default());
+    let touched = Touched::default();
     let turn = Turn::default();
-    let mut driver = Driver { relay, link, buffer, gathering, control, dispatch, touched, run, count, turn };
+    let mut driver = Driver { relay, link, buffer, gathering, control, dispatch, touched, count, turn };
     let error = driver.run().await;
     let (reason, farewell) = match &error {
         ConnectionError::Protocol(error) => {
@@ -71,7 +71,6 @@ struct Driver {
     control: Control,
     dispatch: Dispatch,
     touched: Touched,
-    run: Run,
     count: Arc<Read>,
     turn: Turn,
 }
@@ -170,6 +169,7 @@ impl Driver {
         // One look at the table for all requests of a read, until something else than a request may have changed it.
         let relay = self.relay.clone();
         let mut table = None;
+        let mut run = Run::spare();
         let ended = loop {
             let len = match self.buffer.complete_at(at, max) {
                 Ok(Some(len)) => len,
@@ -187,13 +187,13 @@ impl Driver {
             };
             if len <= small {
                 let table = table.get_or_insert_with(|| relay.registry.routes().load());
-                if self.join(table, kind, at..at + len) {
+                if self.join(&mut run, table, kind, at..at + len) {
                     at += len;
                     continue;
                 }
             }
             table = None;
-            self.run.relay(&mut self.dispatch, &mut self.buffer, &mut self.touched);
+            run.relay(&mut self.dispatch, &mut self.buffer, &mut self.touched);
             self.buffer.consume(at);
             at = 0;
             let mut wire;
@@ -218,7 +218,8 @@ impl Driver {
                 self.buffer.consume(len);
             }
         };
-        self.run.relay(&mut self.dispatch, &mut self.buffer, &mut self.touched);
+        run.relay(&mut self.dispatch, &mut self.buffer, &mut self.touched);
+        run.keep();
         self.buffer.consume(at);
         if frames > 0 {
             Turn::taken();
@@ -231,7 +232,7 @@ impl Driver {
 
     /// Adds a frame to the run, if it is one that needs no more than to be looked up and passed on.
     #[inline]
-    fn join(&mut self, table: &Table, kind: FrameType, at: std::ops::Range<usize>) -> bool {
+    fn join(&mut self, run: &mut Run, table: &Table, kind: FrameType, at: std::ops::Range<usize>) -> bool {
         let view = FrameRef::checked(self.buffer.range(at.start + LENGTH..at.end));
         let stream = view.stream_id();
         let is_later = matches!(kind, FrameType::Payload | FrameType::Error | FrameType::Cancel | FrameType::RequestN);
@@ -249,10 +250,10 @@ impl Driver {
                 return false;
             }
         }
-        if self.run.is_full(stream) {
-            self.run.relay(&mut self.dispatch, &mut self.buffer, &mut self.touched);
+        if run.is_full(stream) {
+            run.relay(&mut self.dispatch, &mut self.buffer, &mut self.touched);
         }
-        self.run.push(at, stream, step, plan);
+        run.push(at, stream, step, plan);
         true
     }
 

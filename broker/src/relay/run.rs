@@ -12,6 +12,7 @@ use super::dispatch::{Dispatch, Plan};
 use crate::link::{Begin, Delivered, Departure, Effect, Link, Opened, Opening, Packet, Refusal, Serial, Step, Touched};
 use bytes::BytesMut;
 use rsocket::{FrameType, ReadBuffer, StreamId};
+use std::cell::Cell;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -42,17 +43,42 @@ enum Stage {
 }
 
 /// The frames of a run, gathered and not yet relayed.
-#[derive(Default)]
 pub(super) struct Run {
     items: Vec<Item>,
     /// A bit for each stream in it, by its low bits: a false alarm ends the run early, no harm.
     streams: [u64; 4],
     effects: Vec<Effect<Arc<Link>>>,
     /// A request with what was appended to it.
-    longer: BytesMut,
+    longer: Option<BytesMut>,
+}
+
+impl Default for Run {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+thread_local! {
+    /// Empty: every read on this thread uses its memory again.
+    static SPARE: Cell<Run> = const { Cell::new(Run::new()) };
 }
 
 impl Run {
+    const fn new() -> Self {
+        Self { items: Vec::new(), streams: [0; 4], effects: Vec::new(), longer: None }
+    }
+
+    /// An empty run, to be given back by [`Self::keep`]: an idle link holds no memory for one.
+    pub(super) fn spare() -> Self {
+        SPARE.take()
+    }
+
+    /// Keeps the memory of a run that has been relayed.
+    pub(super) fn keep(self) {
+        debug_assert!(self.items.is_empty(), "a run is relayed before it ends");
+        SPARE.set(self);
+    }
+
     /// Whether a frame of this stream must wait for the next run.
     pub(super) fn is_full(&self, stream: StreamId) -> bool {
         let (word, bit) = place(stream);
@@ -120,6 +146,7 @@ impl Run {
                 for item in &mut items[first..] {
                     let mut packet = Packet::Small(buffer.range(item.at.clone()));
                     if let (Stage::Opening(..), Some(at)) = (&item.stage, item.append) {
+                        let longer = longer.get_or_insert_default();
                         dispatch.append(packet.view(), at, longer);
                         packet = Packet::Small(longer);
                     }

@@ -184,6 +184,8 @@ impl Registry {
         instances.by_link.insert(link.id, uuid.clone());
         let members = instances.by_uuid.entry(uuid).or_default();
         let ports = app.ports.clone();
+        // Most instances have one link.
+        members.reserve_exact(1);
         members.push(Member { link, app, services: HashSet::new(), ports, is_hidden: false });
         let mut serving = members.iter().filter(|member| !member.is_hidden);
         let oldest =

@@ -8,6 +8,7 @@ use crate::link::{Link, Terms, Touched, Watch};
 use crate::metrics::{CloseReason, LinkKind, SetupRefusal};
 use crate::relay::driver::{self, Read};
 use crate::relay::{Relay, log_refused, routine};
+use crate::routing::App;
 use bytes::BytesMut;
 use rsocket::frame::LENGTH;
 use rsocket::transport::{Batch, Transport, readable, write_all};
@@ -90,6 +91,7 @@ async fn welcome(relay: Arc<Relay>, socket: Box<dyn Transport>, is_secure: bool,
     if is_silent && !is_secure {
         return too_late(&relay, &*socket).await;
     }
+    // Boxed, and with it gone: what opens a connection needs several times the memory of what serves it.
     let opened = Box::pin(by(deadline, relay.layers.open(socket, first, is_secure))).await;
     match opened {
         Ok(Ok((transport, buffer))) => serve(relay, transport, LinkKind::App, buffer, begun).await,
@@ -120,21 +122,50 @@ async fn serve(
     mut buffer: ReadBuffer,
     begun: Instant,
 ) {
+    let Some(admitted) = Box::pin(admit(&relay, transport, kind, &mut buffer, begun)).await else { return };
+    let Admitted { presence, app, count } = admitted;
+    let link = presence.link.clone();
+    let id = link.id;
+    let error = driver::read(relay, link, buffer, app.clone(), count).await;
+    drop(presence);
+    tracing::info!(link = id, app = app.name, reason = %error, "app disconnected");
+}
+
+/// A link that is in force.
+struct Admitted {
+    presence: Presence,
+    app: Arc<App>,
+    count: Arc<Read>,
+}
+
+/// Reads SETUP and puts the link into the tables, or tells the client why not.
+async fn admit(
+    relay: &Arc<Relay>,
+    transport: Arc<dyn Transport>,
+    kind: LinkKind,
+    buffer: &mut ReadBuffer,
+    begun: Instant,
+) -> Option<Admitted> {
     let peer = transport.peer();
-    let reading = read_setup(&relay, &*transport, &mut buffer);
-    let read = Box::pin(by(begun + relay.limits.setup_timeout, reading)).await;
+    let reading = read_setup(relay, &*transport, buffer);
+    let read = by(begun + relay.limits.setup_timeout, reading).await;
     let accepted = match read {
         Ok(Ok(accepted)) => accepted,
         Ok(Err(Some(refused))) => {
             relay.meters.setups_refused.of(refused.reason).increment(1);
             tracing::debug!(peer, code = %refused.code, reason = refused.text, "connection refused");
-            drop(buffer);
-            return say(&relay, &*transport, &refused).await;
+            *buffer = ReadBuffer::new();
+            say(relay, &*transport, &refused).await;
+            return None;
         }
-        Ok(Err(None)) => return transport.shutdown(),
+        Ok(Err(None)) => {
+            transport.shutdown();
+            return None;
+        }
         Err(_) => {
-            drop(buffer);
-            return too_late(&relay, &*transport).await;
+            *buffer = ReadBuffer::new();
+            too_late(relay, &*transport).await;
+            return None;
         }
     };
     let Accepted { mut app, services, keepalive, lifetime, dialect, is_leased } = accepted;
@@ -143,12 +174,12 @@ async fn serve(
     let grant = is_leased.then_some(relay.limits.grant);
     let terms = Terms { kind, dialect, grant, watch };
     let link = Link::new(relay.next_link(), terms, transport, relay.shared.clone());
-    let (name, count) = (app.name.clone(), Arc::new(Read::default()));
+    let count = Arc::new(Read::default());
     relay.links.lock().insert(link.id, link.clone());
     let presence = Presence { relay: relay.clone(), link: link.clone() };
     relay.meters.links_accepted.increment(1);
     relay.meters.links_open.of(kind).increment(1.0);
-    tracing::info!(link = link.id, peer, app = name, services = services.len(), "app connected");
+    tracing::info!(link = link.id, peer, app = app.name, services = services.len(), "app connected");
     let app = Arc::new(app);
     if let Some(oldest) = relay.registry.join(link.clone(), app.clone()) {
         oldest.retire(Instant::now() + RETIRE);
@@ -160,9 +191,7 @@ async fn serve(
     touched.flush();
     let watching = routine::watch(link.clone(), count.clone());
     relay.watched.lock().insert(link.id, watching);
-    let error = driver::read(relay.clone(), link.clone(), buffer, app, count).await;
-    drop(presence);
-    tracing::info!(link = link.id, app = name, reason = %error, "app disconnected");
+    Some(Admitted { presence, app, count })
 }
 
 /// A link in the tables: dropped, it is in none of them, also if its task panicked or was ended.
