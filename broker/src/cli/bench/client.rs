@@ -1,4 +1,5 @@
-//! The thin client: connections that each keep a fixed number of requests outstanding, and what they saw.
+//! The thin client: connections that each keep a fixed number of requests outstanding, or send them at a rate of their own,
+//! and what they saw.
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -15,7 +16,10 @@ use tokio::time::{sleep, timeout, timeout_at};
 use super::cpu::{Processes, Reading};
 use super::flight::Flight;
 use super::histogram::Histogram;
-use super::wire::{self, Frame, Link};
+use super::pace::{Clock, Pace};
+use super::rsocket::Metadata;
+use super::talk::{Heard, Talk};
+use super::wire::{self, Link};
 use super::{Failure, runtime};
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
@@ -25,14 +29,33 @@ const PROBE_WITHIN: Duration = Duration::from_secs(10);
 const PROBE_PAUSE: Duration = Duration::from_millis(20);
 const NO_INSTANCE: &str = "RST-900404";
 
-/// How much is outstanding, and how large each request is.
+/// What the load is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Shape {
     pub(super) connections: usize,
-    /// Requests each connection keeps outstanding.
+    /// Requests each connection keeps outstanding; in an open loop, the most.
     pub(super) in_flight: usize,
-    /// Bytes of data in a request and in its answer.
+    /// Bytes of data in a request and in its answer, or in an item.
     pub(super) size: usize,
+    pub(super) metadata: Metadata,
+    /// Services that are registered and called in turn.
+    pub(super) services: usize,
+    /// Instances of them.
+    pub(super) instances: usize,
+    /// Bytes of data in one fragment; 0: no fragments.
+    pub(super) fragment: usize,
+    /// Items of a stream that are asked for at a time.
+    pub(super) credit: u32,
+    /// Requests a second, all connections together, however long answers take; 0: the next one when one is answered.
+    pub(super) rate: u64,
+}
+
+impl Shape {
+    /// A closed loop with whole, typed requests to one service.
+    pub(super) const fn new(connections: usize, in_flight: usize, size: usize) -> Self {
+        let metadata = Metadata::Typed;
+        Self { connections, in_flight, size, metadata, services: 1, instances: 1, fragment: 0, credit: 0, rate: 0 }
+    }
 }
 
 /// How long one measurement takes, and on how many threads its load is made.
@@ -46,33 +69,37 @@ pub(super) struct Window {
 /// What one measurement of one side saw.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Sample {
-    /// Round trips a second.
+    /// Round trips, messages or items a second.
     pub(super) rate: f64,
     pub(super) p50_us: f64,
     pub(super) p99_us: f64,
-    /// CPU of the process between client and responder, microseconds a round trip.
+    /// CPU of the process between client and responder, microseconds a round trip, message or item.
     pub(super) server_cpu_us: f64,
-    /// CPU of client, responder and driver, microseconds a round trip.
+    /// CPU of client, responder and driver, likewise.
     pub(super) load_cpu_us: f64,
     pub(super) foreign_cores: f64,
+    /// Requests that were due and not answered when the measured time was over, of an open loop.
+    pub(super) behind: u64,
     /// Answers with a wrong length, without next and complete, or to no outstanding request.
     pub(super) wrong: u64,
 }
 
 /// Loads the server at `address` for one window; fails on any ERROR frame, lost connection or missing answer.
-pub(super) async fn measure(
+pub(super) async fn measure<T: Talk>(
     address: SocketAddr,
     shape: Shape,
     window: Window,
     processes: &Processes,
+    talk: impl Fn() -> T + Clone + Send + 'static,
 ) -> Result<Sample, Failure> {
-    let mut crew = Crew::start(address, shape, window.threads)?;
+    let mut crew = Crew::start(address, shape, window.threads, talk)?;
     crew.connected().await?;
     crew.work_for(window.warmup).await?;
     crew.enter(Phase::Measured);
     let (begin, before) = (Reading::take(processes)?, crew.answered());
     crew.work_for(window.measured).await?;
     let (end, after) = (Reading::take(processes)?, crew.answered());
+    let behind = crew.outstanding();
     crew.drain().await?;
 
     let usage = begin.until(&end);
@@ -88,18 +115,19 @@ pub(super) async fn measure(
         server_cpu_us: usage.server_seconds * 1e6 / answered as f64,
         load_cpu_us: usage.others_seconds * 1e6 / answered as f64,
         foreign_cores: usage.foreign_cores,
+        behind,
         wrong,
     })
 }
 
 /// One request, repeated while the broker does not know the responder yet.
-pub(super) async fn probe(address: SocketAddr) -> Result<(), Failure> {
+pub(super) async fn probe<T: Talk>(address: SocketAddr, talk: impl Fn() -> T) -> Result<(), Failure> {
     let deadline = Instant::now() + PROBE_WITHIN;
     loop {
         let meter = Arc::new(Meter::new());
         meter.enter(Phase::Draining);
         let one = async {
-            let mut connection = Connection::open(address, 1, 8, &meter).await?;
+            let mut connection = Connection::open(address, 1, 64, None, &meter, talk()).await?;
             poll_fn(|cx| connection.poll_work(cx)).await
         };
         match timeout(PROBE_WITHIN, one).await {
@@ -127,6 +155,8 @@ enum Phase {
 struct Meter {
     phase: AtomicU8,
     answered: AtomicU64,
+    /// Sent and not answered.
+    outstanding: AtomicU64,
     wrong: AtomicU64,
     /// Locked once a batch, and only ever by the one thread until it ends.
     latencies: Mutex<Histogram>,
@@ -137,6 +167,7 @@ impl Meter {
         Self {
             phase: AtomicU8::new(Phase::Warmup as u8),
             answered: AtomicU64::new(0),
+            outstanding: AtomicU64::new(0),
             wrong: AtomicU64::new(0),
             latencies: Mutex::new(Histogram::new()),
         }
@@ -160,20 +191,30 @@ enum Report {
 struct Crew {
     meters: Vec<Arc<Meter>>,
     reports: mpsc::Receiver<Report>,
+    /// Of an open loop.
+    clock: Option<Clock>,
 }
 
 impl Crew {
-    fn start(address: SocketAddr, shape: Shape, threads: usize) -> Result<Self, Failure> {
+    fn start<T: Talk>(
+        address: SocketAddr,
+        shape: Shape,
+        threads: usize,
+        talk: impl Fn() -> T + Clone + Send + 'static,
+    ) -> Result<Self, Failure> {
         let threads = threads.clamp(1, shape.connections);
         let (sender, reports) = mpsc::channel(2 * threads);
-        let mut crew = Self { meters: Vec::new(), reports };
+        let mut crew = Self { meters: Vec::new(), reports, clock: (shape.rate > 0).then(Clock::start) };
         for at in 0..threads {
             let share = shape.connections / threads + usize::from(at < shape.connections % threads);
             let meter = Arc::new(Meter::new());
             let runtime = runtime()?;
-            let (mine, reports) = (Arc::clone(&meter), sender.clone());
+            let (mine, reports, talk) = (Arc::clone(&meter), sender.clone(), talk.clone());
+            let rate = shape.rate as f64 / shape.connections as f64;
+            let paces: Vec<_> =
+                (0..share).map(|_| crew.clock.as_ref().map(|clock| Pace::new(rate, &clock.0))).collect();
             std::thread::spawn(move || {
-                let outcome = runtime.block_on(work(address, Shape { connections: share, ..shape }, mine, &reports));
+                let outcome = runtime.block_on(work(address, shape, paces, mine, &reports, talk));
                 // Nobody listens any more if the measurement has failed elsewhere.
                 let _ = reports.blocking_send(Report::Ended(outcome));
             });
@@ -225,6 +266,10 @@ impl Crew {
         self.meters.iter().map(|meter| meter.answered.load(Relaxed)).sum()
     }
 
+    fn outstanding(&self) -> u64 {
+        self.meters.iter().map(|meter| meter.outstanding.load(Relaxed)).sum()
+    }
+
     fn seen(&self) -> (Histogram, u64) {
         let mut latencies = Histogram::new();
         for meter in &self.meters {
@@ -247,15 +292,18 @@ fn early_end(report: Option<Report>) -> Failure {
     }
 }
 
-async fn work(
+async fn work<T: Talk>(
     address: SocketAddr,
     shape: Shape,
+    paces: Vec<Option<Pace>>,
     meter: Arc<Meter>,
     reports: &mpsc::Sender<Report>,
+    talk: impl Fn() -> T,
 ) -> Result<(), Failure> {
-    let mut connections = Vec::with_capacity(shape.connections);
-    for _ in 0..shape.connections {
-        connections.push(Connection::open(address, shape.in_flight, shape.size, &meter).await?);
+    let mut connections = Vec::with_capacity(paces.len());
+    for pace in paces {
+        let capacity = (shape.in_flight * (shape.size + 64)).clamp(8 * 1024, 256 * 1024);
+        connections.push(Connection::open(address, shape.in_flight, capacity, pace, &meter, talk()).await?);
     }
     // As above.
     let _ = reports.send(Report::Connected).await;
@@ -270,40 +318,44 @@ async fn work(
 }
 
 /// One connection and its outstanding requests.
-struct Connection {
+struct Connection<T> {
     link: Link,
+    talk: T,
     flight: Flight,
-    /// A whole request; only the stream id differs from one to the next.
-    request: Vec<u8>,
-    size: usize,
+    in_flight: usize,
+    pace: Option<Pace>,
     meter: Arc<Meter>,
     opened: Instant,
     keepalive_at: Instant,
 }
 
-impl Connection {
-    /// Connects and puts SETUP and the first requests into the outbox.
-    async fn open(address: SocketAddr, in_flight: usize, size: usize, meter: &Arc<Meter>) -> Result<Self, Failure> {
+impl<T: Talk> Connection<T> {
+    /// Connects and puts what opens the connection and the first requests into the outbox.
+    async fn open(
+        address: SocketAddr,
+        in_flight: usize,
+        capacity: usize,
+        pace: Option<Pace>,
+        meter: &Arc<Meter>,
+        mut talk: T,
+    ) -> Result<Self, Failure> {
         let stream =
             TcpStream::connect(address).await.map_err(|e| Failure::new(format!("connect to {address}: {e}")))?;
-        let mut request = Vec::new();
-        let data: Vec<u8> = (0..size).map(|at| at as u8).collect();
-        wire::put_request(&mut request, 0, &data);
-        let capacity = (in_flight * request.len()).clamp(8 * 1024, 256 * 1024);
         let mut link = Link::new(stream, capacity).map_err(|e| Failure::new(format!("connect to {address}: {e}")))?;
-        wire::put_setup(&mut link.outbox, "bench-requester", fastrand::u128(..), false);
+        talk.hello(&mut link.outbox);
         let opened = Instant::now();
         let mut connection = Self {
             link,
+            talk,
             flight: Flight::new(in_flight),
-            request,
-            size,
+            in_flight,
+            pace,
             meter: Arc::clone(meter),
             opened,
             keepalive_at: opened + wire::KEEPALIVE_EVERY,
         };
-        for _ in 0..in_flight {
-            connection.send(0);
+        if connection.pace.is_none() {
+            (0..in_flight).for_each(|_| connection.send(0));
         }
         Ok(connection)
     }
@@ -312,15 +364,17 @@ impl Connection {
     /// outstanding is bounded, and so no two full sockets wait for each other.
     fn poll_work(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         loop {
+            let is_draining = self.meter.is_in(Phase::Draining);
+            if is_draining && (self.flight.outstanding == 0 || self.talk.is_endless()) {
+                return Poll::Ready(Ok(()));
+            }
+            self.send_due(cx);
             if let Poll::Ready(Err(failure)) = self.link.poll_flush(cx) {
                 return Poll::Ready(Err(failure));
             }
             match self.link.poll_read(cx) {
                 Poll::Ready(Ok(())) => self.take_answers()?,
                 other => return other,
-            }
-            if self.flight.outstanding == 0 {
-                return Poll::Ready(Ok(()));
             }
         }
     }
@@ -330,56 +384,66 @@ impl Connection {
         let now = Instant::now();
         let nanos = now.duration_since(self.opened).as_nanos() as u64;
         let is_measured = self.meter.is_in(Phase::Measured);
-        let (mut answered, mut wrong) = (0, 0);
+        let (mut answered, mut items, mut wrong) = (0, 0, 0);
         {
             let mut latencies = self.meter.latencies.lock().unwrap_or_else(PoisonError::into_inner);
-            while let Some(frame) = self.link.inbox.next_frame()? {
-                match frame.kind {
-                    wire::PAYLOAD => match self.flight.end(frame.stream_id) {
+            while let Some(heard) = self.talk.hear(&mut self.link)? {
+                match heard {
+                    Heard::Answer { id, is_right } => match self.flight.end(id) {
                         Some(sent) => {
                             answered += 1;
-                            wrong += u64::from(!is_whole_answer(&frame, self.size));
+                            wrong += u64::from(!is_right);
                             if is_measured {
                                 latencies.record(nanos.saturating_sub(sent));
                             }
                         }
                         None => wrong += 1,
                     },
-                    wire::KEEPALIVE => wire::answer_keepalive(&mut self.link.outbox, &frame),
-                    wire::ERROR => {
-                        return Err(Failure::new(format!("stream {}: {}", frame.stream_id, frame.error_text())));
+                    Heard::Item { is_right } => {
+                        items += 1;
+                        wrong += u64::from(!is_right);
                     }
-                    // LEASE, METADATA_PUSH and what else a broker may say to any client.
-                    _ => {}
+                    Heard::Other => {}
                 }
             }
         }
-        if !self.meter.is_in(Phase::Draining) {
+        self.meter.outstanding.fetch_sub(answered, Relaxed);
+        if self.pace.is_none() && !self.meter.is_in(Phase::Draining) {
             for _ in 0..answered {
                 self.send(nanos);
             }
         }
-        self.meter.answered.fetch_add(answered, Relaxed);
+        self.meter.answered.fetch_add(answered * self.talk.messages() + items, Relaxed);
         if wrong > 0 {
             self.meter.wrong.fetch_add(wrong, Relaxed);
         }
         if now >= self.keepalive_at {
             self.keepalive_at = now + wire::KEEPALIVE_EVERY;
-            wire::put_keepalive(&mut self.link.outbox, true, b"");
+            self.talk.keep_alive(&mut self.link.outbox);
         }
         Ok(())
     }
 
-    fn send(&mut self, nanos: u64) {
-        let stream_id = self.flight.begin(nanos);
-        let at = self.link.outbox.len() + wire::STREAM_ID_AT;
-        self.link.outbox.extend_from_slice(&self.request);
-        self.link.outbox[at..at + 4].copy_from_slice(&stream_id.to_be_bytes());
+    /// In an open loop, the requests that are due; what finds too many outstanding is sent late, and counted from when it
+    /// was due.
+    fn send_due(&mut self, cx: &Context<'_>) {
+        if self.pace.is_none() || self.meter.is_in(Phase::Draining) {
+            return;
+        }
+        let now = self.opened.elapsed().as_nanos() as u64;
+        while self.flight.outstanding < self.in_flight
+            && let Some(due) = self.pace.as_mut().and_then(|pace| pace.due(now))
+        {
+            self.send(due);
+        }
+        if let Some(pace) = &self.pace {
+            pace.wait(cx);
+        }
     }
-}
 
-fn is_whole_answer(frame: &Frame<'_>, size: usize) -> bool {
-    frame.has(wire::NEXT | wire::COMPLETE)
-        && !frame.has(wire::FOLLOWS)
-        && frame.data().is_some_and(|data| data.len() == size)
+    fn send(&mut self, nanos: u64) {
+        let id = self.flight.begin(nanos);
+        self.talk.request(&mut self.link.outbox, id);
+        self.meter.outstanding.fetch_add(1, Relaxed);
+    }
 }

@@ -1,33 +1,24 @@
-//! Two sides measured in turn. Only ratios of the same round count: what else the machine does disturbs both alike.
-
-use std::net::SocketAddr;
+//! Sides measured in turn. Only ratios of the same round count: what else the machine does disturbs all alike.
 
 use super::Failure;
 use super::client::Sample;
-use super::cpu::Processes;
+use super::sides::Side;
 
 /// Above this many cores of foreign load a round is dropped, as long as enough others remain.
 const FOREIGN_LIMIT: f64 = 0.5;
 const ENOUGH_ROUNDS: usize = 3;
+/// Where the side a run is about stands in every round; A is before it, peers are behind it.
+pub(super) const SUBJECT: usize = 1;
 
-/// What is measured: where the load goes, and whose CPU counts.
-#[derive(Debug)]
-pub(super) struct Side {
-    pub(super) name: &'static str,
-    pub(super) address: SocketAddr,
-    pub(super) processes: Processes,
-}
-
-/// The yardstick and the other side, one straight after the other.
-#[derive(Debug, Clone, Copy)]
+/// All sides, one straight after the other; in the order of the stage, whatever order they were measured in.
+#[derive(Debug, Clone)]
 pub(super) struct Round {
-    pub(super) a: Sample,
-    pub(super) b: Sample,
+    pub(super) samples: Vec<Sample>,
 }
 
 impl Round {
     pub(super) fn foreign_cores(&self) -> f64 {
-        self.a.foreign_cores.max(self.b.foreign_cores)
+        self.samples.iter().map(|sample| sample.foreign_cores).fold(0.0, f64::max)
     }
 }
 
@@ -51,33 +42,33 @@ impl Spread {
     }
 }
 
-/// Measures `a`, `b`, `a`, `b` ...: `measure` is called twice a round.
+/// Measures every side once a round; the first one is another one from round to round.
 pub(super) async fn alternate(
-    a: &Side,
-    b: &Side,
+    sides: &[Side],
     rounds: usize,
-    mut measure: impl AsyncFnMut(&Side) -> Result<Sample, Failure>,
+    mut measure: impl AsyncFnMut(usize, &Side) -> Result<Sample, Failure>,
 ) -> Result<Vec<Round>, Failure> {
     let mut done = Vec::with_capacity(rounds);
-    for at in 1..=rounds {
-        let mut samples = Vec::with_capacity(2);
-        for side in [a, b] {
-            samples.push(measure(side).await.map_err(|e| Failure::new(format!("{}, round {at}: {e}", side.name)))?);
+    for round in 0..rounds {
+        let mut samples: Vec<Option<Sample>> = vec![None; sides.len()];
+        for turn in 0..sides.len() {
+            let at = (round + turn) % sides.len();
+            let side = &sides[at];
+            let sample = measure(round + 1, side).await;
+            samples[at] = Some(sample.map_err(|e| Failure::new(format!("{}, round {}: {e}", side.name, round + 1)))?);
         }
-        if let [a, b] = samples[..] {
-            done.push(Round { a, b });
-        }
+        done.push(Round { samples: samples.into_iter().flatten().collect() });
     }
     Ok(done)
 }
 
 /// The rounds that count: all but the disturbed ones, or all if too few would remain.
 pub(super) fn undisturbed(rounds: &[Round]) -> Vec<Round> {
-    let calm: Vec<Round> = rounds.iter().copied().filter(|round| round.foreign_cores() <= FOREIGN_LIMIT).collect();
+    let calm: Vec<Round> = rounds.iter().filter(|round| round.foreign_cores() <= FOREIGN_LIMIT).cloned().collect();
     if calm.len() >= ENOUGH_ROUNDS { calm } else { rounds.to_vec() }
 }
 
-/// The other side over the yardstick, round by round.
-pub(super) fn ratio(rounds: &[Round], of: impl Fn(&Sample) -> f64) -> Option<Spread> {
-    Spread::of(rounds.iter().map(|round| of(&round.b) / of(&round.a)))
+/// The side a run is about over another one, round by round.
+pub(super) fn ratio(rounds: &[Round], over: usize, of: impl Fn(&Sample) -> f64) -> Option<Spread> {
+    Spread::of(rounds.iter().map(|round| of(&round.samples[SUBJECT]) / of(&round.samples[over])))
 }

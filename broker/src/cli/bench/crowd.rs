@@ -143,7 +143,7 @@ async fn app(
 ) -> Result<std::convert::Infallible, Failure> {
     let turn = gate.acquire().await.map_err(|e| Failure::new(e.to_string()))?;
     let mut member = Member::connect(plan.address, plan.tls.as_ref(), CAPACITY).await?;
-    requests::put_setup(member.outbox(), &format!("crowd-{nth}"), Some(&plan.service(nth)));
+    wire::put_setup(member.outbox(), &format!("crowd-{nth}"), fastrand::u128(..), Some(&plan.service(nth)[..]));
     // Its answer says that the broker has taken the SETUP before it.
     wire::put_keepalive(member.outbox(), true, b"");
     poll_fn(|cx| poll_introduced(&mut member, cx)).await?;

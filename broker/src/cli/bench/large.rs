@@ -18,7 +18,7 @@ use super::figures::Figures;
 use super::hosted::{self, Host, HostArgs, seconds, whole};
 use super::member::Member;
 use super::report::Output;
-use super::{Failure, requests, runtime, wire};
+use super::{Failure, runtime, wire};
 
 const MIB: f64 = 1024.0 * 1024.0;
 const SERVICE: &str = "bench.Large";
@@ -245,7 +245,7 @@ async fn answer(mut bulk: Bulk, size: usize) -> Result<(), Failure> {
 /// Connects and waits until the broker has taken the SETUP.
 async fn join(plan: &Plan, name: &str, service: Option<&str>) -> Result<Bulk, Failure> {
     let mut member = Member::connect(plan.address, None, CAPACITY).await?;
-    requests::put_setup(member.outbox(), name, service);
+    wire::put_setup(member.outbox(), name, fastrand::u128(..), service);
     wire::put_keepalive(member.outbox(), true, b"");
     let mut bulk = Bulk::new(member, Arc::clone(&plan.pattern), plan.fragment);
     while poll_fn(|cx| bulk.poll_event(cx)).await? != Event::Registered {}

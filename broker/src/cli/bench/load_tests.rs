@@ -150,11 +150,14 @@ fn a_stream_says_how_many_items_and_which_service() {
 #[test]
 fn a_setup_publishes_the_service_of_its_own() {
     let mut out = Vec::new();
-    requests::put_setup(&mut out, "crowd-7", Some("crowd.Service7"));
+    wire::put_setup(&mut out, "crowd-7", fastrand::u128(..), Some("crowd.Service7"));
     let text = String::from_utf8_lossy(frame(&out).body).into_owned();
-    assert!(text.contains(r#"{"published":[{"group":"","service":"crowd.Service7","version":""}]}"#), "{text}");
+    assert!(
+        text.contains(r#"{"published":[{"group":"","gsv":"crowd.Service7","service":"crowd.Service7","version":""}]}"#),
+        "{text}"
+    );
     let mut thin = Vec::new();
-    requests::put_setup(&mut thin, "crowd-7", None);
+    wire::put_setup(&mut thin, "crowd-7", fastrand::u128(..), None);
     assert!(!String::from_utf8_lossy(frame(&thin).body).contains("published"));
     assert_eq!(frame(&thin).body[..13], [0, 1, 0, 0, 0, 0, 0x4e, 0x20, 0, 1, 0x5f, 0x90, 39]);
 }

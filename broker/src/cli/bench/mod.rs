@@ -6,14 +6,13 @@
 //! ```text
 //!                            +-> yardstick (A) -> responder, listening      every box is a process of this binary;
 //!   driver + thin client ----+                                             the driver starts and kills them, and
-//!                            +-> broker <-------- responder, registered     measures the two sides in turn
+//!                            +-> broker <-------- responder, registered     measures the sides in turn
 //! ```
+//! rpc, stream and fnf compare sides, round by round (flow.rs): A, the broker, and peers that already run (sides.rs). What
+//! goes over a connection is a [`talk::Talk`], in RSocket (rsocket.rs) or NATS (nats.rs); client.rs keeps it going.
+//!
 //! idle, storm, fair and large load the broker alone and tell figures (figures.rs) instead of ratios: hosted.rs is the broker
 //! under load, member.rs a thin connection to it, crowd.rs many of them.
-//!
-//! A further verb (stream, fnf, idle) is a file beside rpc.rs with its own measure function for [`compare::alternate`],
-//! a variant of [`Verb`] and a line in [`perform`]. Another way to make the load is another measure function, as in
-//! proxies.rs; sides, rounds, CPU and report stay as they are.
 
 mod arrivals;
 mod bulk;
@@ -25,12 +24,16 @@ mod crowd;
 mod fair;
 mod figures;
 mod flight;
+mod flow;
+mod fnf;
 mod histogram;
 mod hosted;
 mod idle;
 mod large;
 mod member;
 mod memory;
+mod nats;
+mod pace;
 mod pacer;
 mod proxies;
 mod reader;
@@ -38,7 +41,11 @@ mod report;
 mod requests;
 mod responder;
 mod rpc;
+mod rsocket;
+mod sides;
 mod storm;
+mod stream;
+mod talk;
 mod wire;
 mod yardstick;
 
@@ -64,6 +71,10 @@ pub(crate) struct BenchArgs {
 enum Verb {
     /// Request-response round trips: rate, latency and CPU, in rounds that alternate with the relay
     Rpc(rpc::RpcArgs),
+    /// Items of streams, by credit: rate and CPU, in the same manner
+    Stream(stream::StreamArgs),
+    /// Fire-and-forget: messages counted where they arrive, in the same manner
+    Fnf(fnf::FnfArgs),
     /// Registered connections that say nothing: memory and CPU, disconnects, registrations lost
     Idle(idle::IdleArgs),
     /// Apps that all connect at once, and again when their broker was restarted
@@ -110,6 +121,8 @@ async fn until_signal(verb: Verb) -> Result<(), Failure> {
 async fn perform(verb: Verb) -> Result<(), Failure> {
     match verb {
         Verb::Rpc(args) => rpc::run(args).await,
+        Verb::Stream(args) => stream::run(args).await,
+        Verb::Fnf(args) => fnf::run(args).await,
         Verb::Idle(args) => idle::run(args).await,
         Verb::Storm(args) => storm::run(args).await,
         Verb::Fair(args) => fair::run(args).await,

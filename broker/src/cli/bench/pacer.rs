@@ -57,7 +57,7 @@ pub(super) async fn serve(
     let mut links = JoinSet::new();
     for nth in 0..plan.links {
         let mut member = Member::connect(plan.address, None, CAPACITY).await?;
-        requests::put_setup(member.outbox(), &format!("pacer-{nth}"), Some(SERVICE));
+        wire::put_setup(member.outbox(), &format!("pacer-{nth}"), fastrand::u128(..), Some(SERVICE));
         wire::put_keepalive(member.outbox(), true, b"");
         let mut link = PacedLink::new(member, &plan);
         poll_fn(|cx| link.poll_registered(cx)).await?;

@@ -87,6 +87,7 @@ pub(super) async fn measure(
         server_cpu_us: usage.server_seconds * 1e6 / answered.max(1) as f64,
         load_cpu_us: usage.others_seconds * 1e6 / answered.max(1) as f64,
         foreign_cores: usage.foreign_cores,
+        behind: 0,
         wrong,
     })
 }

@@ -91,7 +91,7 @@ pub(super) async fn read_streams(
     mut phase: watch::Receiver<Phase>,
 ) -> Result<Gaps, Failure> {
     let mut member = Member::connect(address, None, CAPACITY).await?;
-    requests::put_setup(member.outbox(), "fair-reader", None);
+    wire::put_setup(member.outbox(), "fair-reader", fastrand::u128(..), None);
     for nth in 0..streams {
         requests::put_stream(member.outbox(), stream_id(nth), credit, SERVICE);
     }

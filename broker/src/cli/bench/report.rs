@@ -1,15 +1,25 @@
 //! What a run has found, as a table for people and as JSON for scripts.
 
 use clap::ValueEnum;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::client::{Sample, Shape};
-use super::compare::{Round, Spread, ratio, undisturbed};
+use super::compare::{Round, SUBJECT, Spread, ratio, undisturbed};
+use super::rsocket::Metadata;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Output {
     Table,
     Json,
+}
+
+/// What a run was: its verb, what it counts, its sides.
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) verb: &'static str,
+    /// What is counted: `round trips`, `items`.
+    pub(super) unit: &'static str,
+    pub(super) sides: Vec<String>,
 }
 
 /// All rounds of one shape.
@@ -22,11 +32,11 @@ pub(super) struct Comparison {
 impl Comparison {
     /// Wrong answers of all rounds, the dropped ones included.
     pub(super) fn wrong(&self) -> u64 {
-        self.rounds.iter().map(|round| round.a.wrong + round.b.wrong).sum()
+        self.rounds.iter().flat_map(|round| &round.samples).map(|sample| sample.wrong).sum()
     }
 }
 
-/// What a mark is about; its ratio is always the target's over A's.
+/// What a mark is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Quantity {
     Rate,
@@ -47,12 +57,12 @@ impl Quantity {
         }
     }
 
-    fn name(self) -> &'static str {
+    fn name(self, unit: &str) -> String {
         match self {
-            Self::Rate => "round trips/s",
-            Self::P50 => "p50 us",
-            Self::P99 => "p99 us",
-            Self::Cpu => "CPU us/round trip",
+            Self::Rate => format!("{unit}/s"),
+            Self::P50 => "p50 us".to_owned(),
+            Self::P99 => "p99 us".to_owned(),
+            Self::Cpu => "CPU us each".to_owned(),
         }
     }
 
@@ -66,11 +76,12 @@ impl Quantity {
     }
 }
 
-/// A ratio to reach: `first` at the first milestone, `goal` in the end.
+/// A ratio to reach, of the broker over a side: `first` at the first milestone, `goal` in the end.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Mark {
-    pub(super) number: u32,
+    pub(super) number: &'static str,
     pub(super) shape: Shape,
+    pub(super) over: &'static str,
     pub(super) quantity: Quantity,
     pub(super) first: f64,
     pub(super) goal: f64,
@@ -82,9 +93,11 @@ impl Mark {
         if self.quantity == Quantity::Rate { ratio >= limit } else { ratio <= limit }
     }
 
-    fn ratio(&self, comparisons: &[Comparison]) -> Option<Spread> {
-        let comparison = comparisons.iter().find(|comparison| comparison.shape == self.shape)?;
-        ratio(&undisturbed(&comparison.rounds), |sample| self.quantity.of(sample))
+    fn ratio(&self, run: &Run, comparisons: &[Comparison]) -> Option<Spread> {
+        let over = run.sides.iter().position(|side| side == self.over)?;
+        let is_it = |shape: Shape| Shape { rate: 0, ..shape } == Shape { rate: 0, ..self.shape };
+        let comparison = comparisons.iter().find(|comparison| is_it(comparison.shape))?;
+        ratio(&undisturbed(&comparison.rounds), over, |sample| self.quantity.of(sample))
     }
 }
 
@@ -92,112 +105,106 @@ impl Mark {
 pub(super) fn progress(shape: Shape, round: usize, side: &str, sample: &Sample) {
     let Sample { rate, p50_us, p99_us, server_cpu_us, foreign_cores, .. } = sample;
     eprintln!(
-        "{:<14} round {round} {side:<8} {rate:>9.0}/s  p50 {p50_us:>7.1} us  p99 {p99_us:>7.1} us  CPU {server_cpu_us:>5.2} us  foreign {foreign_cores:.2}",
+        "{:<14} round {round} {side:<12} {rate:>9.0}/s  p50 {p50_us:>7.1} us  p99 {p99_us:>7.1} us  CPU {server_cpu_us:>5.2} us  foreign {foreign_cores:.2}",
         shape_name(shape)
     );
 }
 
 /// The whole report on standard output.
-pub(super) fn print(output: Output, target: &str, comparisons: &[Comparison], marks: &[Mark]) {
+pub(super) fn print(output: Output, run: &Run, comparisons: &[Comparison], marks: &[Mark]) {
     match output {
-        Output::Table => print!("{}", table(target, comparisons, marks)),
-        Output::Json => println!("{:#}", json(target, comparisons, marks)),
+        Output::Table => print!("{}", table(run, comparisons, marks)),
+        Output::Json => println!("{:#}", json(run, comparisons, marks)),
     }
 }
 
-pub(super) fn table(target: &str, comparisons: &[Comparison], marks: &[Mark]) -> String {
-    let cores = cores();
+pub(super) fn table(run: &Run, comparisons: &[Comparison], marks: &[Mark]) -> String {
+    let subject = &run.sides[SUBJECT];
     let mut lines = vec![format!(
-        "{target} against A, the relay that only pumps bytes; {cores} cores shared by all. Medians; ratios of the same round."
+        "A is the relay that only pumps bytes; {} cores shared by all. Medians; ratios of {subject} over each side, round by round.",
+        cores()
     )];
-    lines.push(format!(
-        "{:<14} {:<18} {:>10} {:>10}  {:<22} rounds, foreign load",
-        "shape", "", "A", target, "ratio (min..max)"
-    ));
     for comparison in comparisons {
         let kept = undisturbed(&comparison.rounds);
-        let foreign = Spread::of(comparison.rounds.iter().map(Round::foreign_cores));
-        for quantity in Quantity::ALL {
-            let of = |sample: &Sample| quantity.of(sample);
-            let a = Spread::of(kept.iter().map(|round| of(&round.a)));
-            let b = Spread::of(kept.iter().map(|round| of(&round.b)));
-            let (Some(a), Some(b), Some(ratio), Some(foreign)) = (a, b, ratio(&kept, of), foreign) else { continue };
-            let is_first = quantity == Quantity::Rate;
-            let shape = if is_first { shape_name(comparison.shape) } else { String::new() };
-            let noise = format!(
-                "  {} of {}, {:.2} ({:.2}..{:.2})",
-                kept.len(),
-                comparison.rounds.len(),
-                foreign.median,
-                foreign.min,
-                foreign.max
-            );
-            let noise = if is_first { noise } else { String::new() };
-            let digits = if is_first { 0 } else { 2 };
-            let row = format!(
-                "{shape:<14} {:<18} {:>10.digits$} {:>10.digits$}  {:<22}{noise}",
-                quantity.name(),
-                a.median,
-                b.median,
-                spread(ratio)
-            );
-            lines.push(row.trim_end().to_owned());
+        let Some(foreign) = Spread::of(comparison.rounds.iter().map(Round::foreign_cores)) else { continue };
+        lines.push(format!(
+            "\n{}: {} of {} rounds, foreign load {} cores",
+            shape_name(comparison.shape),
+            kept.len(),
+            comparison.rounds.len(),
+            spread(foreign)
+        ));
+        let heads = Quantity::ALL.map(|quantity| format!("{:>12} {:<18}", quantity.name(run.unit), ""));
+        lines.push(format!("{:<14}{}", "", heads.concat()).trim_end().to_owned());
+        for (at, side) in run.sides.iter().enumerate() {
+            let cells = Quantity::ALL.map(|quantity| {
+                let of = |sample: &Sample| quantity.of(sample);
+                let median = Spread::of(kept.iter().map(|round| of(&round.samples[at]))).map_or(0.0, |s| s.median);
+                let over = ratio(&kept, at, of).filter(|over| at != SUBJECT && over.median.is_finite());
+                let digits = if quantity == Quantity::Rate { 0 } else { 2 };
+                format!("{median:>12.digits$} {:<18}", over.map(spread).unwrap_or_default())
+            });
+            lines.push(format!("{side:<14}{}", cells.concat()).trim_end().to_owned());
         }
     }
-    let measured: Vec<_> = marks.iter().filter_map(|mark| Some((mark, mark.ratio(comparisons)?))).collect();
+    let measured: Vec<_> = marks.iter().filter_map(|mark| Some((mark, mark.ratio(run, comparisons)?))).collect();
     if !measured.is_empty() {
-        lines.push(format!("\n{:<6} {:<33} {:<22} {:<14} goal", "mark", "", "ratio (min..max)", "first"));
+        lines.push(format!("\n{:<6} {:<46} {:<22} {:<14} goal", "mark", "", "ratio (min..max)", "first"));
     }
     for (mark, ratio) in measured {
         let limit = |limit| format!("{limit} {}", if mark.is_met(limit, ratio.median) { "met" } else { "not met" });
-        let (what, first, goal) = (mark.quantity.name(), limit(mark.first), limit(mark.goal));
-        let ratio = spread(ratio);
-        lines.push(format!(
-            "{:<6} {:<14} {what:<18} {ratio:<22} {first:<14} {goal}",
-            mark.number,
-            shape_name(mark.shape)
-        ));
+        let what = format!("{} {} over {}", shape_name(mark.shape), mark.quantity.name(run.unit), mark.over);
+        let (first, goal, ratio) = (limit(mark.first), limit(mark.goal), spread(ratio));
+        lines.push(format!("{:<6} {what:<46} {ratio:<22} {first:<14} {goal}", mark.number));
     }
     lines.join("\n") + "\n"
 }
 
-pub(super) fn json(target: &str, comparisons: &[Comparison], marks: &[Mark]) -> Value {
-    let shapes: Vec<Value> = comparisons.iter().map(comparison_json).collect();
+pub(super) fn json(run: &Run, comparisons: &[Comparison], marks: &[Mark]) -> Value {
+    let shapes: Vec<Value> = comparisons.iter().map(|comparison| comparison_json(run, comparison)).collect();
     let marks: Vec<Value> = marks
         .iter()
         .filter_map(|mark| {
-            let ratio = mark.ratio(comparisons)?;
+            let ratio = mark.ratio(run, comparisons)?;
             Some(json!({
-                "mark": mark.number, "shape": shape_json(mark.shape), "quantity": mark.quantity.key(),
+                "mark": mark.number, "shape": shape_json(mark.shape), "over": mark.over, "quantity": mark.quantity.key(),
                 "ratio": spread_json(ratio),
                 "first": mark.first, "first_met": mark.is_met(mark.first, ratio.median),
                 "goal": mark.goal, "goal_met": mark.is_met(mark.goal, ratio.median),
             }))
         })
         .collect();
-    json!({"target": target, "cores": cores(), "shapes": shapes, "marks": marks})
+    json!({"verb": run.verb, "unit": run.unit, "cores": cores(), "shapes": shapes, "marks": marks})
 }
 
-fn comparison_json(comparison: &Comparison) -> Value {
+fn comparison_json(run: &Run, comparison: &Comparison) -> Value {
     let kept = undisturbed(&comparison.rounds);
-    let medians: serde_json::Map<String, Value> = Quantity::ALL
-        .into_iter()
-        .filter_map(|quantity| {
+    let foreign = Spread::of(comparison.rounds.iter().map(Round::foreign_cores)).map(spread_json);
+    let (mut sides, mut ratios) = (Map::new(), Map::new());
+    for (at, side) in run.sides.iter().enumerate() {
+        let (mut medians, mut over) = (Map::new(), Map::new());
+        for quantity in Quantity::ALL {
             let of = |sample: &Sample| quantity.of(sample);
-            let a = Spread::of(kept.iter().map(|round| of(&round.a)))?;
-            let b = Spread::of(kept.iter().map(|round| of(&round.b)))?;
-            let ratio = spread_json(ratio(&kept, of)?);
-            Some((quantity.key().to_owned(), json!({"a": a.median, "target": b.median, "ratio": ratio})))
-        })
-        .collect();
+            if let Some(spread) = Spread::of(kept.iter().map(|round| of(&round.samples[at]))) {
+                medians.insert(quantity.key().to_owned(), spread.median.into());
+            }
+            if let Some(spread) = ratio(&kept, at, of).filter(|spread| at != SUBJECT && spread.median.is_finite()) {
+                over.insert(quantity.key().to_owned(), spread_json(spread));
+            }
+        }
+        sides.insert(side.clone(), medians.into());
+        if at != SUBJECT {
+            ratios.insert(side.clone(), over.into());
+        }
+    }
     let rounds: Vec<Value> = comparison
         .rounds
         .iter()
-        .map(|round| json!({"a": sample_json(&round.a), "target": sample_json(&round.b)}))
+        .map(|round| run.sides.iter().cloned().zip(round.samples.iter().map(sample_json)).collect::<Map<_, _>>().into())
         .collect();
     json!({
-        "shape": shape_json(comparison.shape), "medians": medians,
-        "kept": kept.len(), "wrong": comparison.wrong(), "rounds": rounds,
+        "shape": shape_json(comparison.shape), "sides": sides, "ratios": ratios, "kept": kept.len(),
+        "wrong": comparison.wrong(), "rounds": rounds, "foreign_cores": foreign,
     })
 }
 
@@ -205,20 +212,41 @@ fn sample_json(sample: &Sample) -> Value {
     json!({
         "rate": sample.rate, "p50_us": sample.p50_us, "p99_us": sample.p99_us,
         "server_cpu_us": sample.server_cpu_us, "load_cpu_us": sample.load_cpu_us,
-        "foreign_cores": sample.foreign_cores, "wrong": sample.wrong,
+        "foreign_cores": sample.foreign_cores, "behind": sample.behind, "wrong": sample.wrong,
     })
 }
 
+/// What differs from a plain shape is said, the rest is left out.
 fn shape_json(shape: Shape) -> Value {
-    json!({"connections": shape.connections, "in_flight": shape.in_flight, "size": shape.size})
+    let mut json = json!({"connections": shape.connections, "in_flight": shape.in_flight, "size": shape.size});
+    let metadata = ValueEnum::to_possible_value(&shape.metadata).map(|value| value.get_name().to_owned());
+    let more = [
+        ("metadata", (shape.metadata != Metadata::Typed).then(|| json!(metadata))),
+        ("services", (shape.services != 1).then(|| json!(shape.services))),
+        ("instances", (shape.instances != 1).then(|| json!(shape.instances))),
+        ("fragment", (shape.fragment != 0).then(|| json!(shape.fragment))),
+        ("credit", (shape.credit != 0).then(|| json!(shape.credit))),
+        ("rate", (shape.rate != 0).then(|| json!(shape.rate))),
+    ];
+    for (key, value) in more {
+        value.into_iter().for_each(|value| json[key] = value);
+    }
+    json
+}
+
+fn shape_name(shape: Shape) -> String {
+    let json = shape_json(shape);
+    let more = json
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(key, _)| !matches!(&key[..], "connections" | "in_flight" | "size"));
+    let more: String = more.map(|(key, value)| format!(" {key} {}", value.to_string().trim_matches('"'))).collect();
+    format!("{}x{} {} B{more}", shape.connections, shape.in_flight, shape.size)
 }
 
 fn spread_json(spread: Spread) -> Value {
     json!({"median": spread.median, "min": spread.min, "max": spread.max})
-}
-
-fn shape_name(shape: Shape) -> String {
-    format!("{}x{} {} B", shape.connections, shape.in_flight, shape.size)
 }
 
 fn spread(ratio: Spread) -> String {

@@ -1,4 +1,4 @@
-//! Frames of apps with names and services of their own, built by hand like those in wire.rs.
+//! Frames of apps with services of their own, built by hand like those in wire.rs.
 
 use super::wire::{self, FOLLOWS, METADATA, put_entry, put_header, put_u24};
 
@@ -8,30 +8,6 @@ pub(super) const CANCEL: u8 = 0x09;
 
 /// The method every request here names.
 const METHOD: &str = "call";
-
-/// SETUP of the app `name`, with a uuid of its own, which publishes `service` if there is one.
-pub(super) fn put_setup(out: &mut Vec<u8>, name: &str, service: Option<&str>) {
-    let uuid = format!("{:032x}", fastrand::u128(..));
-    let mut metadata = Vec::new();
-    let app = serde_json::json!({"name": name, "uuid": uuid, "metadata": {}});
-    put_entry(&mut metadata, 0x51, app.to_string().as_bytes());
-    if let Some(service) = service {
-        let registry = serde_json::json!({"published": [{"service": service, "version": "", "group": ""}]});
-        put_entry(&mut metadata, 0x54, registry.to_string().as_bytes());
-    }
-    let mut fixed = vec![0, 1, 0, 0];
-    fixed.extend_from_slice(&wire::KEEPALIVE_MS.to_be_bytes());
-    fixed.extend_from_slice(&wire::LIFETIME_MS.to_be_bytes());
-    for mime in [wire::COMPOSITE, wire::OCTET_STREAM] {
-        fixed.push(mime.len() as u8);
-        fixed.extend_from_slice(mime);
-    }
-    let len = wire::HEADER_LEN + fixed.len() + wire::LENGTH_LEN + metadata.len();
-    put_header(out, len, 0, wire::SETUP, METADATA);
-    out.extend_from_slice(&fixed);
-    put_u24(out, metadata.len());
-    out.extend_from_slice(&metadata);
-}
 
 /// REQUEST_RESPONSE to a service, whole or, with `FOLLOWS`, its first fragment.
 pub(super) fn put_call(out: &mut Vec<u8>, stream_id: u32, flags: u16, service: &str, data: &[u8]) {

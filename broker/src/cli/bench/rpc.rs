@@ -1,201 +1,195 @@
-//! `towline bench rpc`: request-response through the broker and through the yardstick, in turn.
+//! `towline bench rpc`: request-response through the broker, the yardstick and peers, in turn.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::children::Child;
-use super::client::{self, Shape, Window};
-use super::compare::{self, Side};
-use super::cpu::Processes;
-use super::report::{self, Comparison, Mark, Output, Quantity};
-use super::{Failure, proxies, responder, yardstick};
+use super::Failure;
+use super::client::{Shape, Window};
+use super::compare::SUBJECT;
+use super::flow::FlowArgs;
+use super::hosted::whole;
+use super::report::{Comparison, Mark, Quantity, Run};
+use super::rsocket::Metadata;
+use super::sides::{Flow, Side, Stage, Target};
 
-const PROXIES: &str = "proxies";
+const BASE: Shape = Shape::new(8, 32, 128);
+const WIDE: Shape = Shape::new(64, 1, 128);
+const LARGE: Shape = Shape::new(8, 32, 4096);
+const SINGLE: Shape = Shape::new(1, 1, 128);
+/// In an open loop more may be outstanding than in a closed one, not without end.
+const OPEN: Shape = Shape { in_flight: 4096, ..BASE };
+const STARTER: Shape = Shape { metadata: Metadata::Starter, ..BASE };
 
-const BASE: Shape = Shape { connections: 8, in_flight: 32, size: 128 };
-const WIDE: Shape = Shape { connections: 64, in_flight: 1, size: 128 };
-const LARGE: Shape = Shape { connections: 8, in_flight: 32, size: 4096 };
-const SINGLE: Shape = Shape { connections: 1, in_flight: 1, size: 128 };
+const fn mark(number: &'static str, shape: Shape, over: &'static str, quantity: Quantity, ends: (f64, f64)) -> Mark {
+    Mark { number, shape, over, quantity, first: ends.0, goal: ends.1 }
+}
 
-/// Marks 1 to 5 of the design's performance.md.
-const MARKS: [Mark; 5] = [
-    Mark { number: 1, shape: BASE, quantity: Quantity::Rate, first: 0.5, goal: 1.0 },
-    Mark { number: 2, shape: WIDE, quantity: Quantity::Rate, first: 0.8, goal: 1.5 },
-    Mark { number: 3, shape: LARGE, quantity: Quantity::Rate, first: 0.8, goal: 1.05 },
-    Mark { number: 4, shape: SINGLE, quantity: Quantity::P50, first: 1.25, goal: 1.08 },
-    Mark { number: 5, shape: BASE, quantity: Quantity::Cpu, first: 2.5, goal: 1.4 },
+/// Those of the design's performance.md that are about round trips.
+const MARKS: [Mark; 10] = [
+    mark("1", BASE, "A", Quantity::Rate, (0.5, 1.0)),
+    mark("2", WIDE, "A", Quantity::Rate, (0.8, 1.5)),
+    mark("3", LARGE, "A", Quantity::Rate, (0.8, 1.05)),
+    mark("4", SINGLE, "A", Quantity::P50, (1.25, 1.08)),
+    mark("5", BASE, "A", Quantity::Cpu, (2.5, 1.4)),
+    mark("6", BASE, "nats", Quantity::Rate, (2.0, 4.5)),
+    mark("7", SINGLE, "nats", Quantity::P50, (0.75, 0.5)),
+    mark("8", BASE, "rsocket_rust", Quantity::Rate, (5.0, 12.0)),
+    mark("8b", STARTER, "java", Quantity::Rate, (6.0, 13.0)),
+    mark("10", OPEN, "A", Quantity::P99, (2.0, 1.2)),
 ];
+
+/// Time given to one rate while the broker's capacity is looked for.
+const TRIAL: Window = Window { warmup: Duration::from_millis(300), measured: Duration::from_millis(700), threads: 1 };
+/// A trial holds if so much of what was due was answered in it.
+const HELD: f64 = 0.98;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   towline bench rpc                                 8 connections x 32 in flight, 128 bytes
-  towline bench rpc --preset first                  the shapes of marks 1 to 5, with the marks
+  towline bench rpc --preset marks                  the shapes of the marks, with the marks
   towline bench rpc --connections 1 --in-flight 1   latency
+  towline bench rpc --rate half                     latency at half of what the broker can take, an open loop
   towline bench rpc --target proxies                the same through a generated client and server
   towline bench rpc --target yardstick              A against itself: how far to trust this machine
-  towline bench rpc --broker 127.0.0.1:9999 --broker-pid 4711 -o json")]
+  towline bench rpc --peer nats=nats://127.0.0.1:4222?pid=4711 -o json
+  towline bench rpc --preset curves --rounds 1 --seconds 1")]
 pub(super) struct RpcArgs {
-    /// What is compared with the relay
+    /// What stands in the broker's place
     #[arg(long, value_enum, default_value_t = Target::Broker)]
     target: Target,
     /// A set of shapes instead of one
-    #[arg(long, value_enum, conflicts_with_all = ["connections", "in_flight", "size"])]
+    #[arg(long, value_enum, conflicts_with_all = ["connections", "in_flight", "size", "rate", "services", "instances", "fragment"])]
     preset: Option<Preset>,
-    #[arg(long, default_value_t = 8, value_parser = whole(1, 10_000))]
+    #[arg(long, default_value_t = 8, value_parser = whole(1, 16_000))]
     connections: u64,
     /// Requests each connection keeps outstanding
     #[arg(long, default_value_t = 32, value_parser = whole(1, 65_536))]
     in_flight: u64,
     /// Bytes of data in a request and in its answer
-    #[arg(long, default_value_t = 128, value_parser = whole(0, 16_000_000))]
+    #[arg(long, default_value_t = 128, value_parser = whole(0, 16_776_000))]
     size: u64,
-    /// Pairs of measurements: the relay, then the target
-    #[arg(long, default_value_t = 5, value_parser = whole(1, 1_000))]
-    rounds: u64,
-    /// Measured time of each measurement
-    #[arg(long, default_value = "3", value_parser = seconds)]
-    seconds: Duration,
-    /// Load before the measured time
-    #[arg(long, default_value = "1", value_parser = seconds)]
-    warmup: Duration,
-    /// Threads the client makes its load on
-    #[arg(long, default_value_t = 1, value_parser = whole(1, 64))]
-    threads: u64,
-    /// A broker that already runs, instead of one started for this run
-    #[arg(long, requires = "broker_pid", conflicts_with = "serve_arg")]
-    broker: Option<SocketAddr>,
-    /// The process id of that broker, for its CPU time
-    #[arg(long, requires = "broker")]
-    broker_pid: Option<u32>,
-    /// A further argument for the `towline serve` that is started (repeatable)
-    #[arg(long, allow_hyphen_values = true)]
-    serve_arg: Vec<String>,
-    #[arg(short, long, value_enum, default_value_t = Output::Table)]
-    output: Output,
+    /// Requests a second of all connections together, sent when they are due, or `half` of what the broker can take
+    #[arg(long, conflicts_with = "in_flight")]
+    rate: Option<Rate>,
+    /// Services registered, and called in turn
+    #[arg(long, default_value_t = 1, value_parser = whole(1, 100_000))]
+    services: u64,
+    /// Instances of each
+    #[arg(long, default_value_t = 1, value_parser = whole(1, 10_000))]
+    instances: u64,
+    /// Bytes of data in one fragment of a request and of an answer; 0: no fragments
+    #[arg(long, default_value_t = 0, value_parser = whole(0, 16_000_000))]
+    fragment: u64,
+    #[command(flatten)]
+    flow: FlowArgs,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Target {
-    /// The broker, with the responder registered at it
-    Broker,
-    /// The responder, with nothing between: for orientation
-    Direct,
-    /// The relay once more: what differs is noise
-    Yardstick,
-    /// The broker, between a generated client and a generated server: what users write
-    Proxies,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rate {
+    Half,
+    Of(u64),
+}
+
+impl std::str::FromStr for Rate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            _ if text == "half" => Ok(Self::Half),
+            Ok(rate) if rate > 0 => Ok(Self::Of(rate)),
+            _ => Err("a number of requests a second, or `half`".to_owned()),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Preset {
     /// Marks 1 to 5: 8x32 128 B, 64x1 128 B, 8x32 4 KB, 1x1 128 B
     First,
+    /// The same shapes, with the marks over peers too
+    Marks,
+    /// What a round trip costs as connections, streams, services, instances, payloads and fragments grow
+    Curves,
+}
+
+impl Preset {
+    fn shapes(self) -> Vec<Shape> {
+        match self {
+            Self::First | Self::Marks => vec![BASE, WIDE, LARGE, SINGLE],
+            Self::Curves => curves(),
+        }
+    }
+}
+
+/// One figure grows, the others stay; as much is outstanding at every point of a curve where that can be.
+fn curves() -> Vec<Shape> {
+    let connections = [1, 10, 100, 1_000, 5_000].map(|connections| Shape::new(connections, 1, 128));
+    let streams = [1, 10, 100, 1_000, 8_000].map(|in_flight| Shape::new(1, in_flight, 128));
+    let services = [1, 1_000, 100_000].map(|services| Shape { services, ..BASE });
+    let instances = [1, 10, 100, 1_000].map(|instances| Shape { instances, ..BASE });
+    let sizes = [(32, 16), (32, 1 << 10), (32, 16 << 10), (8, 64 << 10), (1, 1 << 20), (1, 16_000_000)];
+    let sizes = sizes.map(|(in_flight, size)| Shape::new(8, in_flight, size));
+    let fragments = [64, 1 << 10, 16 << 10, 64 << 10].map(|fragment| Shape { fragment, ..Shape::new(8, 4, 64 << 10) });
+    [&connections[..], &streams, &services, &instances, &sizes, &fragments].concat()
 }
 
 /// Starts what is needed, measures every shape, prints the report.
 pub(super) async fn run(args: RpcArgs) -> Result<(), Failure> {
-    let shapes = match args.preset {
-        Some(Preset::First) => vec![BASE, WIDE, LARGE, SINGLE],
-        None => vec![Shape {
-            connections: args.connections as usize,
-            in_flight: args.in_flight as usize,
-            size: args.size as usize,
-        }],
+    let one = Shape {
+        services: args.services as usize,
+        instances: args.instances as usize,
+        fragment: args.fragment as usize,
+        ..Shape::new(args.connections as usize, args.in_flight as usize, args.size as usize)
     };
-    let window = Window { warmup: args.warmup, measured: args.seconds, threads: args.threads as usize };
-    let stage = Stage::set(&args).await?;
-    let mut comparisons = Vec::with_capacity(shapes.len());
-    for shape in shapes {
-        let mut step = 0_usize;
-        let rounds = compare::alternate(&stage.a, &stage.b, args.rounds as usize, async |side: &Side| {
-            let sample = match (args.target, side.name) {
-                (Target::Proxies, PROXIES) => proxies::measure(side.address, shape, window, &side.processes).await?,
-                _ => client::measure(side.address, shape, window, &side.processes).await?,
+    let shapes = args.preset.map_or_else(|| vec![one], Preset::shapes);
+    let shapes = shapes.into_iter().map(|shape| Shape { metadata: args.flow.metadata, ..shape });
+    // A broker that knows 100,000 services is another one; and each of a curve's points is to start alike.
+    let is_shared = args.preset != Some(Preset::Curves);
+    let mut comparisons: Vec<Comparison> = Vec::new();
+    let (mut stage, mut sides) = (None, Vec::new());
+    for mut shape in shapes {
+        if !is_shared || stage.is_none() {
+            // The one before ends first.
+            drop(stage.take());
+            stage = Some(args.flow.stage(args.target, shape).await?);
+        }
+        let Some(stage) = &stage else { continue };
+        if let Some(rate) = args.rate {
+            shape = Shape { in_flight: OPEN.in_flight, ..shape };
+            shape.rate = match rate {
+                Rate::Of(rate) => rate,
+                Rate::Half => capacity(&stage.sides[SUBJECT], shape).await? / 2,
             };
-            step += 1;
-            report::progress(shape, step.div_ceil(2), side.name, &sample);
-            Ok(sample)
-        })
-        .await?;
-        comparisons.push(Comparison { shape, rounds });
+        }
+        comparisons.push(args.flow.compare(stage, shape, Flow::Calls).await?);
+        sides = names(stage);
     }
     let marks: &[Mark] = if args.target == Target::Broker { &MARKS } else { &[] };
-    report::print(args.output, stage.b.name, &comparisons, marks);
-    match comparisons.iter().map(Comparison::wrong).sum::<u64>() {
-        0 => Ok(()),
-        wrong => Err(Failure::new(format!("{wrong} answers were wrong: length, flags or stream id"))),
-    }
+    args.flow.report(&Run { verb: "rpc", unit: "round trips", sides }, &comparisons, marks)
 }
 
-/// The processes of a run and the two sides they make.
-struct Stage {
-    a: Side,
-    b: Side,
-    /// Killed when the run is over, however it ends.
-    _children: Vec<Child>,
+fn names(stage: &Stage) -> Vec<String> {
+    stage.sides.iter().map(|side| side.name.clone()).collect()
 }
 
-impl Stage {
-    async fn set(args: &RpcArgs) -> Result<Self, Failure> {
-        let echo = responder::start_listening().await?;
-        let relay = yardstick::start(echo.address()).await?;
-        let (echo_at, relay_at) = (echo.address(), relay.address());
-        let (echo_pid, relay_pid) = (echo.pid(), relay.pid());
-        let mut children = vec![echo, relay];
-
-        let (name, address, server) = match args.target {
-            Target::Direct => ("direct", echo_at, echo_pid),
-            Target::Yardstick => ("A again", relay_at, relay_pid),
-            Target::Broker | Target::Proxies => {
-                let (address, pid) = match args.broker.zip(args.broker_pid) {
-                    Some(running) => running,
-                    None => {
-                        let broker = start_broker(&args.serve_arg).await?;
-                        let at = (broker.address(), broker.pid());
-                        children.push(broker);
-                        at
-                    }
-                };
-                let is_thin = args.target == Target::Broker;
-                children.push(match is_thin {
-                    true => responder::start_at(address).await?,
-                    false => proxies::start_at(address).await?,
-                });
-                (if is_thin { "broker" } else { PROXIES }, address, pid)
-            }
-        };
-        let mut pids: Vec<u32> = children.iter().map(Child::pid).chain([std::process::id(), server]).collect();
-        pids.sort_unstable();
-        pids.dedup();
-        let side = |name, address, server| {
-            let others = pids.iter().copied().filter(|pid| *pid != server).collect();
-            Side { name, address, processes: Processes { server, others } }
-        };
-        let stage = Self { a: side("A", relay_at, relay_pid), b: side(name, address, server), _children: children };
-        let probed = [&stage.a, &stage.b];
-        for side in probed.into_iter().filter(|side| side.name != PROXIES) {
-            client::probe(side.address).await.map_err(|e| Failure::new(format!("{}: {e}", side.name)))?;
+/// The largest rate in requests a second at which nearly all that is due is answered: doubled until it is too much, then
+/// halved in between.
+async fn capacity(side: &Side, shape: Shape) -> Result<u64, Failure> {
+    let (mut holds, mut fails) = (10_000, None);
+    while fails.is_none_or(|fails: u64| fails - holds > holds / 16) {
+        let rate = fails.map_or(holds * 2, |fails| u64::midpoint(holds, fails));
+        let sample = side.measure(Shape { rate, ..shape }, TRIAL, Flow::Calls).await?;
+        let does_hold = sample.rate >= HELD * rate as f64;
+        eprintln!("{rate} a second: {} are answered, {} wait", sample.rate as u64, sample.behind);
+        if does_hold {
+            holds = rate;
+        } else {
+            fails = Some(rate);
         }
-        Ok(stage)
+        if holds > 100_000_000 || fails.is_some_and(|fails| fails < 1_000) {
+            break;
+        }
     }
-}
-
-async fn start_broker(more: &[String]) -> Result<Child, Failure> {
-    let fixed =
-        ["serve", "--listen", "tcp://127.0.0.1:0", "--http", "off", "--management", "127.0.0.1:0", "--log", "warn"];
-    let args: Vec<&str> = fixed.into_iter().chain(more.iter().map(String::as_str)).collect();
-    Child::start("towline ready", &args).await
-}
-
-fn whole(least: u64, most: u64) -> clap::builder::RangedU64ValueParser<u64> {
-    clap::value_parser!(u64).range(least..=most)
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    match text.parse::<f64>() {
-        Ok(seconds) if (0.05..=600.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
-        _ => Err("a number of seconds from 0.05 to 600".to_owned()),
-    }
+    Ok(holds)
 }

@@ -6,8 +6,19 @@ use super::compare::{Round, Spread, ratio, undisturbed};
 use super::cpu::{machine_seconds, process_seconds};
 use super::flight::Flight;
 use super::histogram::Histogram;
-use super::report::{self, Comparison, Mark, Quantity};
+use super::nats::{Line, read_line};
+use super::report::{self, Comparison, Mark, Quantity, Run};
+use super::rsocket::{Calls, Template};
+use super::sides::Peer;
+use super::talk::Talk;
 use super::wire::{self, Frame, Inbox};
+
+fn inbox_of(bytes: &[u8]) -> Inbox {
+    let mut inbox = Inbox::new(bytes.len() + 1);
+    inbox.room()[..bytes.len()].copy_from_slice(bytes);
+    inbox.filled(bytes.len());
+    inbox
+}
 
 fn only_frame(bytes: &[u8]) -> Frame<'_> {
     let length = u32::from_be_bytes([0, bytes[0], bytes[1], bytes[2]]) as usize;
@@ -18,24 +29,76 @@ fn only_frame(bytes: &[u8]) -> Frame<'_> {
 #[test]
 fn a_request_has_the_bytes_of_plain_client_md() {
     let mut out = Vec::new();
-    wire::put_request(&mut out, 0x0102_0305, b"hi");
+    let mut calls = Calls::new(&Calls::templates(Shape::new(1, 1, 2)), 2);
+    calls.request(&mut out, 0x0102_0305);
     let mut expected = vec![0, 0, 6 + 3 + 25 + 2, 1, 2, 3, 5, 0x11, 0x00, 0, 0, 25];
-    expected.extend_from_slice(b"\xfe\x00\x00\x10\x0fbench.Echo.echo\xfa\x00\x00\x01\x86hi");
+    expected.extend_from_slice(b"\xfe\x00\x00\x10\x0fbench.Echo.echo\xfa\x00\x00\x01\x86\x00\x01");
     assert_eq!(out, expected);
-    assert_eq!(out[wire::STREAM_ID_AT..][..4], [1, 2, 3, 5]);
-    assert_eq!(only_frame(&out).data(), Some(&b"hi"[..]));
+    assert_eq!(only_frame(&out).data(), Some(&b"\x00\x01"[..]));
+}
+
+#[test]
+fn a_request_in_fragments_has_its_id_in_each() {
+    let template = Template::new(wire::REQUEST_RESPONSE, b"", b"meta", &[7; 25], 10);
+    let mut out = Vec::new();
+    template.put(&mut out, 9);
+    let mut inbox = inbox_of(&out);
+    let mut seen = Vec::new();
+    while let Some(frame) = inbox.next_frame().unwrap() {
+        seen.push((frame.stream_id, frame.kind, frame.has(wire::FOLLOWS), frame.data().unwrap().len()));
+    }
+    assert_eq!(
+        seen,
+        [(9, wire::REQUEST_RESPONSE, true, 10), (9, wire::PAYLOAD, true, 10), (9, wire::PAYLOAD, false, 5)]
+    );
+}
+
+#[test]
+fn a_line_of_nats_is_whole_or_waited_for() {
+    let wire =
+        b"INFO {}\r\nMSG bench.echo 1 _INBOX.a.7 5\r\nh\r\nlo\r\nMSG _INBOX.a.7 2 0\r\n\r\nPING\r\n-ERR 'slow'\r\n";
+    let (line, info) = read_line(wire).unwrap().unwrap();
+    assert_eq!(line, Line::Other);
+    let rest = &wire[info..];
+    let (line, len) = read_line(rest).unwrap().unwrap();
+    assert_eq!(line, Line::Msg { subject: "bench.echo", reply: Some("_INBOX.a.7"), payload: b"h\r\nlo" });
+    assert!((0..len).all(|cut| read_line(&rest[..cut]).unwrap().is_none()), "a part of it is none");
+    let rest = &rest[len..];
+    let (line, len) = read_line(rest).unwrap().unwrap();
+    assert_eq!(line, Line::Msg { subject: "_INBOX.a.7", reply: None, payload: b"" });
+    let rest = &rest[len..];
+    assert_eq!(read_line(rest).unwrap(), Some((Line::Ping, 6)));
+    assert_eq!(read_line(&rest[6..]).unwrap(), Some((Line::Error("-ERR 'slow'"), 13)));
+    assert!(read_line(b"MSG only two\r\n").is_err());
+}
+
+#[test]
+fn a_peer_has_name_kind_address_and_pid() {
+    assert!("nats=nats://127.0.0.1:4222?pid=7".parse::<Peer>().is_ok());
+    for wrong in [
+        "nats",
+        "x=http://127.0.0.1:1?pid=7",
+        "x=nats://127.0.0.1:1",
+        "x=nats://here?pid=7",
+        "A=nats://127.0.0.1:1?pid=7",
+    ] {
+        assert!(wrong.parse::<Peer>().is_err(), "{wrong}");
+    }
 }
 
 #[test]
 fn a_setup_has_the_fixed_part_and_both_entries() {
     let mut out = Vec::new();
-    wire::put_setup(&mut out, "bench-responder", 7, true);
+    wire::put_setup(&mut out, "bench-responder", 7, ["bench.Echo"]);
     let frame = only_frame(&out);
     assert_eq!((frame.stream_id, frame.kind, frame.flags), (0, wire::SETUP, wire::METADATA));
     assert_eq!(frame.body[..13], [0, 1, 0, 0, 0, 0, 0x4e, 0x20, 0, 1, 0x5f, 0x90, 39]);
     let text = String::from_utf8_lossy(frame.body).into_owned();
     assert!(text.contains(r#""uuid":"00000000000000000000000000000007""#), "{text}");
-    assert!(text.contains(r#"{"published":[{"group":"","service":"bench.Echo","version":""}]}"#), "{text}");
+    assert!(
+        text.contains(r#"{"published":[{"group":"","gsv":"bench.Echo","service":"bench.Echo","version":""}]}"#),
+        "{text}"
+    );
     let metadata = &frame.body[13 + 39 + 1 + 24..];
     assert_eq!(u32::from_be_bytes([0, metadata[0], metadata[1], metadata[2]]) as usize, metadata.len() - 3);
     assert_eq!(metadata[3], 0xD1);
@@ -144,25 +207,34 @@ fn the_median_of_an_even_number_is_between() {
 }
 
 fn sample(rate: f64, foreign_cores: f64) -> Sample {
-    Sample { rate, p50_us: 20.0, p99_us: 40.0, server_cpu_us: 0.5, load_cpu_us: 2.0, foreign_cores, wrong: 0 }
+    Sample {
+        rate,
+        p50_us: 20.0,
+        p99_us: 40.0,
+        server_cpu_us: 0.5,
+        load_cpu_us: 2.0,
+        foreign_cores,
+        behind: 0,
+        wrong: 0,
+    }
 }
 
-fn round(a: f64, b: f64, foreign: f64) -> Round {
-    Round { a: sample(a, 0.0), b: sample(b, foreign) }
+fn round(a: f64, broker: f64, foreign: f64) -> Round {
+    Round { samples: vec![sample(a, 0.0), sample(broker, foreign), sample(10.0, 0.0)] }
 }
 
 #[test]
 fn ratios_are_paired_by_round() {
     let rounds = [round(100.0, 50.0, 0.0), round(400.0, 240.0, 0.0), round(200.0, 80.0, 0.0)];
-    assert_eq!(ratio(&rounds, |sample| sample.rate), Some(Spread { median: 0.5, min: 0.4, max: 0.6 }));
+    assert_eq!(ratio(&rounds, 0, |sample| sample.rate), Some(Spread { median: 0.5, min: 0.4, max: 0.6 }));
+    assert_eq!(ratio(&rounds, 2, |sample| sample.rate), Some(Spread { median: 8.0, min: 5.0, max: 24.0 }));
 }
 
 #[test]
 fn disturbed_rounds_go_only_while_three_remain() {
-    let disturbed = round(1.0, 1.0, 0.6);
-    let calm = round(1.0, 1.0, 0.5);
-    assert_eq!(undisturbed(&[calm, disturbed, calm, calm]).len(), 3);
-    assert_eq!(undisturbed(&[calm, disturbed, calm, disturbed]).len(), 4);
+    let (disturbed, calm) = (|| round(1.0, 1.0, 0.6), || round(1.0, 1.0, 0.5));
+    assert_eq!(undisturbed(&[calm(), disturbed(), calm(), calm()]).len(), 3);
+    assert_eq!(undisturbed(&[calm(), disturbed(), calm(), disturbed()]).len(), 4);
 }
 
 #[test]
@@ -191,19 +263,32 @@ fn the_ready_line_tells_the_address() {
 
 #[test]
 fn the_report_holds_ratios_and_marks() {
-    let shape = Shape { connections: 8, in_flight: 32, size: 128 };
+    let shape = Shape::new(8, 32, 128);
+    let mark = |number, shape, over, quantity, first, goal| Mark { number, shape, over, quantity, first, goal };
     let marks = [
-        Mark { number: 1, shape, quantity: Quantity::Rate, first: 0.5, goal: 1.0 },
-        Mark { number: 2, shape: Shape { size: 9, ..shape }, quantity: Quantity::Rate, first: 0.5, goal: 1.0 },
-        Mark { number: 5, shape, quantity: Quantity::Cpu, first: 2.5, goal: 0.9 },
+        mark("1", shape, "A", Quantity::Rate, 0.5, 1.0),
+        mark("2", Shape { size: 9, ..shape }, "A", Quantity::Rate, 0.5, 1.0),
+        mark("5", shape, "A", Quantity::Cpu, 2.5, 0.9),
+        mark("6", shape, "nats", Quantity::Rate, 2.0, 8.0),
+        mark("8", shape, "nobody", Quantity::Rate, 2.0, 8.0),
     ];
     let comparisons = [Comparison { shape, rounds: vec![round(100.0, 75.0, 0.1)] }];
-    let json = report::json("broker", &comparisons, &marks);
-    assert_eq!(json["shapes"][0]["medians"]["rate"]["ratio"]["median"], 0.75);
-    assert_eq!(json["marks"].as_array().map(Vec::len), Some(2), "a shape that was not measured has no mark");
-    assert_eq!(json["marks"][0]["first_met"], true);
-    assert_eq!(json["marks"][0]["goal_met"], false);
+    let run = Run { verb: "rpc", unit: "round trips", sides: ["A", "broker", "nats"].map(str::to_owned).to_vec() };
+    let json = report::json(&run, &comparisons, &marks);
+    let shape = &json["shapes"][0];
+    assert_eq!(shape["ratios"]["A"]["rate"]["median"], 0.75);
+    assert_eq!(
+        (&shape["ratios"]["nats"]["rate"]["median"], &shape["sides"]["nats"]["rate"]),
+        (&7.5.into(), &10.0.into())
+    );
+    assert_eq!(
+        (&shape["rounds"][0]["broker"]["rate"], &shape["ratios"]["broker"]),
+        (&75.0.into(), &serde_json::Value::Null)
+    );
+    let numbers: Vec<_> = json["marks"].as_array().unwrap().iter().map(|mark| mark["mark"].as_str().unwrap()).collect();
+    assert_eq!(numbers, ["1", "5", "6"], "a shape or a side that was not measured has no mark");
+    assert_eq!((&json["marks"][0]["first_met"], &json["marks"][0]["goal_met"]), (&true.into(), &false.into()));
     assert_eq!(json["marks"][1]["goal_met"], false, "CPU: less is better");
-    let table = report::table("broker", &comparisons, &marks);
+    let table = report::table(&run, &comparisons, &marks);
     assert!(table.contains("8x32 128 B") && table.contains("0.75 (0.75..0.75)"), "{table}");
 }

@@ -24,7 +24,7 @@ pub(super) const NEXT: u16 = 0x20;
 /// The 24-bit length before each frame, the 32-bit stream id, the type and the flags.
 pub(super) const LENGTH_LEN: usize = 3;
 pub(super) const HEADER_LEN: usize = 6;
-/// Where the stream id stands in what [`put_request`] wrote.
+/// Where the stream id stands in a frame with its length.
 pub(super) const STREAM_ID_AT: usize = LENGTH_LEN;
 
 pub(super) const COMPOSITE: &[u8] = b"message/x.rsocket.composite-metadata.v0";
@@ -34,8 +34,8 @@ pub(super) const LIFETIME_MS: u32 = 90_000;
 /// How often a side sends its own KEEPALIVE.
 pub(super) const KEEPALIVE_EVERY: std::time::Duration = std::time::Duration::from_millis(KEEPALIVE_MS as u64);
 
-const SERVICE: &str = "bench.Echo";
-const METHOD: &str = "echo";
+pub(super) const SERVICE: &str = "bench.Echo";
+pub(super) const METHOD: &str = "echo";
 
 /// One frame in the buffer it was read into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,13 +78,16 @@ impl<'a> Frame<'a> {
     }
 }
 
-/// SETUP 1.0 with composite metadata: the app `name`, a uuid of its own, and the echo service if `serves`.
-pub(super) fn put_setup(out: &mut Vec<u8>, name: &str, uuid: u128, serves: bool) {
+/// SETUP 1.0 with composite metadata: the app `name`, a uuid of its own, and the services it publishes.
+pub(super) fn put_setup<'a>(out: &mut Vec<u8>, name: &str, uuid: u128, services: impl IntoIterator<Item = &'a str>) {
     let mut metadata = Vec::new();
     let app = serde_json::json!({"name": name, "uuid": format!("{uuid:032x}"), "metadata": {}});
     put_entry(&mut metadata, 0x51, app.to_string().as_bytes());
-    if serves {
-        let registry = serde_json::json!({"published": [{"service": SERVICE, "version": "", "group": ""}]});
+    // `gsv` is what alibaba-rsocket-broker goes by; to others it says nothing.
+    let publish = |service: &str| serde_json::json!({"service": service, "version": "", "group": "", "gsv": service});
+    let published: Vec<_> = services.into_iter().map(publish).collect();
+    if !published.is_empty() {
+        let registry = serde_json::json!({ "published": published });
         put_entry(&mut metadata, 0x54, registry.to_string().as_bytes());
     }
     let mut fixed = Vec::new();
@@ -99,21 +102,6 @@ pub(super) fn put_setup(out: &mut Vec<u8>, name: &str, uuid: u128, serves: bool)
     out.extend_from_slice(&fixed);
     put_u24(out, metadata.len());
     out.extend_from_slice(&metadata);
-}
-
-/// REQUEST_RESPONSE to `bench.Echo.echo`, the data type octet-stream.
-pub(super) fn put_request(out: &mut Vec<u8>, stream_id: u32, data: &[u8]) {
-    let tag = format!("{SERVICE}.{METHOD}");
-    let mut routing = vec![tag.len() as u8];
-    routing.extend_from_slice(tag.as_bytes());
-    let mut metadata = Vec::new();
-    put_entry(&mut metadata, 0x7E, &routing);
-    put_entry(&mut metadata, 0x7A, &[0x80 | 0x06]);
-    let len = HEADER_LEN + LENGTH_LEN + metadata.len() + data.len();
-    put_header(out, len, stream_id, REQUEST_RESPONSE, METADATA);
-    put_u24(out, metadata.len());
-    out.extend_from_slice(&metadata);
-    out.extend_from_slice(data);
 }
 
 /// PAYLOAD with next and complete: the whole answer, without metadata.
@@ -196,6 +184,16 @@ impl Inbox {
             self.bytes.resize(self.bytes.len() * 2, 0);
         }
         &mut self.bytes[self.end..]
+    }
+
+    /// What is read and not yet consumed.
+    pub(super) fn unread(&self) -> &[u8] {
+        &self.bytes[self.start..self.end]
+    }
+
+    /// So many of these bytes are dealt with.
+    pub(super) fn consume(&mut self, len: usize) {
+        self.start += len;
     }
 
     pub(super) fn filled(&mut self, len: usize) {

@@ -1,0 +1,228 @@
+//! What is measured in turn: the relay that only pumps bytes, our broker (or what stands in its place) and peers.
+
+use std::net::SocketAddr;
+use std::str::FromStr;
+
+use clap::ValueEnum;
+
+use super::children::Child;
+use super::client::{self, Sample, Shape, Window};
+use super::cpu::Processes;
+use super::nats::Nats;
+use super::rsocket::{Calls, Messages, Streams};
+use super::{Failure, nats, proxies, responder, yardstick};
+
+/// What goes over the connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flow {
+    /// Requests and their answers.
+    Calls,
+    /// Messages nobody answers; with every so many, a call that is answered with their number.
+    Messages(u32),
+    /// Items by credit.
+    Streams,
+}
+
+/// What stands in the broker's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Target {
+    /// The broker, with the responder registered at it
+    Broker,
+    /// The responder, with nothing between: for orientation
+    Direct,
+    /// The relay once more: what differs is noise
+    Yardstick,
+    /// The broker, between a generated client and a generated server: what users write
+    Proxies,
+}
+
+impl Target {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Broker => "broker",
+            Self::Direct => "direct",
+            Self::Yardstick => "A again",
+            Self::Proxies => "proxies",
+        }
+    }
+}
+
+/// By which thin ends a side is loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ends {
+    Rsocket,
+    Nats,
+    Proxies,
+}
+
+/// A server that already runs, as `name=kind://host:port?pid=number`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Peer {
+    name: String,
+    kind: PeerKind,
+    address: SocketAddr,
+    pid: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum PeerKind {
+    /// Behind it the echo is there already.
+    Rsocket,
+    /// The responder registers at it.
+    Broker,
+    Nats,
+}
+
+impl FromStr for Peer {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let form = || format!("`{text}` is not NAME=rsocket|broker|nats://HOST:PORT?pid=PID");
+        let (name, rest) = text.split_once('=').ok_or_else(form)?;
+        let (kind, rest) = rest.split_once("://").ok_or_else(form)?;
+        let (address, pid) = rest.split_once("?pid=").ok_or_else(form)?;
+        let kind = match kind {
+            "rsocket" => PeerKind::Rsocket,
+            "broker" => PeerKind::Broker,
+            "nats" => PeerKind::Nats,
+            _ => return Err(form()),
+        };
+        let (address, pid) = (address.parse().map_err(|_| form())?, pid.parse().map_err(|_| form())?);
+        if name.is_empty() || ["A", "broker"].contains(&name) {
+            return Err(format!("a peer cannot be called `{name}`"));
+        }
+        Ok(Self { name: name.to_owned(), kind, address, pid })
+    }
+}
+
+/// One server: where the load goes, and whose CPU counts.
+#[derive(Debug)]
+pub(super) struct Side {
+    pub(super) name: String,
+    address: SocketAddr,
+    ends: Ends,
+    pub(super) processes: Processes,
+}
+
+impl Side {
+    pub(super) async fn measure(&self, shape: Shape, window: Window, flow: Flow) -> Result<Sample, Failure> {
+        let (at, processes) = (self.address, &self.processes);
+        match (self.ends, flow) {
+            (Ends::Proxies, _) => proxies::measure(at, shape, window, processes).await,
+            (Ends::Rsocket, Flow::Calls) => {
+                let (templates, size) = (Calls::templates(shape), shape.size);
+                client::measure(at, shape, window, processes, move || Calls::new(&templates, size)).await
+            }
+            (Ends::Rsocket, Flow::Messages(burst)) => {
+                client::measure(at, shape, window, processes, move || Messages::new(shape, burst)).await
+            }
+            (Ends::Rsocket, Flow::Streams) => {
+                client::measure(at, shape, window, processes, move || Streams::new(shape)).await
+            }
+            (Ends::Nats, Flow::Calls) => {
+                client::measure(at, shape, window, processes, move || Nats::calls(shape)).await
+            }
+            (Ends::Nats, Flow::Messages(burst)) => {
+                client::measure(at, shape, window, processes, move || Nats::messages(shape, burst)).await
+            }
+            (Ends::Nats, Flow::Streams) => {
+                client::measure(at, shape, window, processes, move || Nats::streams(shape)).await
+            }
+        }
+    }
+
+    async fn probe(&self, shape: Shape) -> Result<(), Failure> {
+        let small = Shape { size: 8, fragment: 0, ..shape };
+        match self.ends {
+            Ends::Rsocket => {
+                let templates = Calls::templates(small);
+                client::probe(self.address, || Calls::new(&templates, small.size)).await
+            }
+            Ends::Nats => client::probe(self.address, || Nats::calls(small)).await,
+            Ends::Proxies => Ok(()),
+        }
+    }
+}
+
+/// The processes of a run and the sides they make: A, then what the run is about, then peers.
+#[derive(Debug)]
+pub(super) struct Stage {
+    pub(super) sides: Vec<Side>,
+    /// Killed when the run is over, however it ends.
+    _children: Vec<Child>,
+}
+
+/// Which servers a run needs.
+#[derive(Debug)]
+pub(super) struct Cast<'a> {
+    pub(super) target: Target,
+    /// Address and process id of a broker that already runs.
+    pub(super) running: Option<(SocketAddr, u32)>,
+    /// Further arguments for one that is started.
+    pub(super) serve_args: &'a [String],
+    pub(super) peers: &'a [Peer],
+}
+
+impl Stage {
+    pub(super) async fn set(cast: &Cast<'_>, shape: Shape) -> Result<Self, Failure> {
+        let echo = responder::start_listening(shape).await?;
+        let relay = yardstick::start(echo.address()).await?;
+        let (echo_at, relay_at) = ((echo.address(), echo.pid()), (relay.address(), relay.pid()));
+        let mut children = vec![echo, relay];
+        let mut found = vec![("A".to_owned(), relay_at, Ends::Rsocket)];
+        let (at, ends) = match cast.target {
+            Target::Direct => (echo_at, Ends::Rsocket),
+            Target::Yardstick => (relay_at, Ends::Rsocket),
+            Target::Broker | Target::Proxies => {
+                let at = match cast.running {
+                    Some(running) => running,
+                    None => {
+                        let broker = start_broker(cast.serve_args).await?;
+                        let at = (broker.address(), broker.pid());
+                        children.push(broker);
+                        at
+                    }
+                };
+                let is_thin = cast.target == Target::Broker;
+                children.push(match is_thin {
+                    true => responder::start_at(at.0, shape).await?,
+                    false => proxies::start_at(at.0).await?,
+                });
+                (at, if is_thin { Ends::Rsocket } else { Ends::Proxies })
+            }
+        };
+        found.push((cast.target.name().to_owned(), at, ends));
+        for peer in cast.peers {
+            let ended = |e| Failure::new(format!("{}: {e}", peer.name));
+            match peer.kind {
+                PeerKind::Rsocket => {}
+                PeerKind::Broker => children.push(responder::start_at(peer.address, shape).await.map_err(ended)?),
+                PeerKind::Nats => children.push(nats::start_responder(peer.address).await.map_err(ended)?),
+            }
+            let ends = if peer.kind == PeerKind::Nats { Ends::Nats } else { Ends::Rsocket };
+            found.push((peer.name.clone(), (peer.address, peer.pid), ends));
+        }
+        let servers = found.iter().map(|(_, (_, pid), _)| *pid);
+        let mut pids: Vec<u32> = children.iter().map(Child::pid).chain(servers).chain([std::process::id()]).collect();
+        pids.sort_unstable();
+        pids.dedup();
+        let sides: Vec<Side> = found
+            .into_iter()
+            .map(|(name, (address, server), ends)| {
+                let others = pids.iter().copied().filter(|pid| *pid != server).collect();
+                Side { name, address, ends, processes: Processes { server, others } }
+            })
+            .collect();
+        for side in &sides {
+            side.probe(shape).await.map_err(|e| Failure::new(format!("{}: {e}", side.name)))?;
+        }
+        Ok(Self { sides, _children: children })
+    }
+}
+
+async fn start_broker(more: &[String]) -> Result<Child, Failure> {
+    let fixed =
+        ["serve", "--listen", "tcp://127.0.0.1:0", "--http", "off", "--management", "127.0.0.1:0", "--log", "warn"];
+    let args: Vec<&str> = fixed.into_iter().chain(more.iter().map(String::as_str)).collect();
+    Child::start("towline ready", &args).await
+}
