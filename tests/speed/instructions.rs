@@ -68,30 +68,44 @@ fn main() {
     };
     let operations: usize = operations.parse().expect("a number of operations");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(run(scenario, operations.next_multiple_of(BATCH)));
+    let operations = operations.next_multiple_of(BATCH);
+    let address = runtime.block_on(broker());
+    if scenario == Scenario::Proxied {
+        let apps = runtime.block_on(apps(&address));
+        measured(&runtime, &apps.1, operations);
+    } else {
+        runtime.block_on(run(scenario, &address, operations));
+    }
     // Whatever ends with the process is no part of an operation.
     std::process::exit(0);
 }
 
-async fn run(scenario: Scenario, operations: usize) {
+/// Where a broker of this process listens.
+async fn broker() -> String {
     let mut config = Config::default();
     config.listen.addresses = vec!["tcp://127.0.0.1:0".parse().expect("an address")];
     let meters = Arc::new(Meters::new(&recorder()));
     let broker = towline::Broker::start(config, meters).await.expect("a port of its own");
     let address = broker.addresses().remove(0);
+    // It serves until the process ends.
+    std::mem::forget(broker);
+    address
+}
+
+async fn run(scenario: Scenario, address: &str, operations: usize) {
     match scenario {
-        Scenario::Proxied => proxied(&address, operations).await,
+        Scenario::Proxied => unreachable!("counted as a whole"),
         Scenario::Rpc { size, is_typed } => {
             let data = vec![7; size];
             let request = |stream| request(FrameType::RequestResponse, stream, 0, is_typed, &data);
             let answer = |nth| Frame::payload(2 * nth, flags::NEXT | flags::COMPLETE, parts(&data));
-            lockstep(&address, operations, request, Some(&answer)).await;
+            lockstep(address, operations, request, Some(&answer)).await;
         }
         Scenario::Fnf => {
             let request = |stream| request(FrameType::RequestFnf, stream, 0, true, &[7; 128]);
-            lockstep(&address, operations, request, None).await;
+            lockstep(address, operations, request, None).await;
         }
-        Scenario::Item => items(&address, operations).await,
+        Scenario::Item => items(address, operations).await,
     }
 }
 
@@ -199,15 +213,22 @@ async fn items(address: &str, operations: usize) {
     }
 }
 
-/// What users write: calls of a generated client, as many at a time as in the other scenarios.
-async fn proxied(address: &str, operations: usize) {
+/// A generated server and the app of a generated client.
+async fn apps(address: &str) -> (App, App) {
     let server = App::connect(address).name("server").serve(CountedServer::new(Echo)).start().await.expect("a broker");
-    let client = App::connect(address).name("client").start().await.expect("a broker");
-    let calls = client.client::<CountedClient>();
-    for _ in 0..operations / BATCH {
-        let batch = (0..BATCH).map(|_| calls.echo("x".repeat(128)).into_future());
-        let answers = futures::future::join_all(batch).await;
-        assert!(answers.iter().all(|answer| answer.as_ref().is_ok_and(|text| text.len() == 128)));
-    }
-    drop((server, client));
+    (server, App::connect(address).name("client").start().await.expect("a broker"))
+}
+
+/// What users write: calls of a generated client, as many at a time as in the other scenarios. On a runtime of one thread
+/// everything happens within this function, so that the script can count it alone.
+#[inline(never)]
+fn measured(runtime: &tokio::runtime::Runtime, client: &App, operations: usize) {
+    runtime.block_on(async {
+        let calls = client.client::<CountedClient>();
+        for _ in 0..operations / BATCH {
+            let batch = (0..BATCH).map(|_| calls.echo("x".repeat(128)).into_future());
+            let answers = futures::future::join_all(batch).await;
+            assert!(answers.iter().all(|answer| answer.as_ref().is_ok_and(|text| text.len() == 128)));
+        }
+    });
 }

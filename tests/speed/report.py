@@ -137,7 +137,7 @@ def left_out(results, step):
 
 
 def name_of(shape):
-    rest = {key: value for key, value in shape.items() if key not in ("connections", "in_flight", "size") and value not in (None, "", "binary", 0)}
+    rest = {key: value for key, value in shape.items() if key not in ("connections", "in_flight", "size") and value not in (None, "", 0) and (key, value) not in (("services", 1), ("instances", 1))}
     parts = []
     if "connections" in shape:
         parts.append(f"{shape['connections']}x{shape['in_flight']}" if "in_flight" in shape else f"{shape['connections']} connections")

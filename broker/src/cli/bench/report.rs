@@ -218,12 +218,13 @@ fn sample_json(sample: &Sample) -> Value {
 
 /// What differs from a plain shape is said, the rest is left out.
 fn shape_json(shape: Shape) -> Value {
-    let mut json = json!({"connections": shape.connections, "in_flight": shape.in_flight, "size": shape.size});
+    let mut json = json!({
+        "connections": shape.connections, "in_flight": shape.in_flight, "size": shape.size,
+        "services": shape.services, "instances": shape.instances,
+    });
     let metadata = ValueEnum::to_possible_value(&shape.metadata).map(|value| value.get_name().to_owned());
     let more = [
         ("metadata", (shape.metadata != Metadata::Typed).then(|| json!(metadata))),
-        ("services", (shape.services != 1).then(|| json!(shape.services))),
-        ("instances", (shape.instances != 1).then(|| json!(shape.instances))),
         ("fragment", (shape.fragment != 0).then(|| json!(shape.fragment))),
         ("credit", (shape.credit != 0).then(|| json!(shape.credit))),
         ("rate", (shape.rate != 0).then(|| json!(shape.rate))),
@@ -240,7 +241,8 @@ fn shape_name(shape: Shape) -> String {
         .as_object()
         .into_iter()
         .flatten()
-        .filter(|(key, _)| !matches!(&key[..], "connections" | "in_flight" | "size"));
+        .filter(|(key, _)| !matches!(&key[..], "connections" | "in_flight" | "size"))
+        .filter(|(key, value)| !matches!(&key[..], "services" | "instances") || *value != 1);
     let more: String = more.map(|(key, value)| format!(" {key} {}", value.to_string().trim_matches('"'))).collect();
     format!("{}x{} {} B{more}", shape.connections, shape.in_flight, shape.size)
 }

@@ -127,11 +127,13 @@ fn curves() -> Vec<Shape> {
     let connections = [1, 10, 100, 1_000, 5_000].map(|connections| Shape::new(connections, 1, 128));
     let streams = [1, 10, 100, 1_000, 8_000].map(|in_flight| Shape::new(1, in_flight, 128));
     let services = [1, 1_000, 100_000].map(|services| Shape { services, ..BASE });
-    let instances = [1, 10, 100, 1_000].map(|instances| Shape { instances, ..BASE });
+    // Alone, each request is a write of its own, however many instances there are; together, they share fewer and fewer.
+    let instances = [1, 10, 100, 1_000].map(|instances| Shape { instances, ..SINGLE });
+    let shared = [1, 100].map(|instances| Shape { instances, ..BASE });
     let sizes = [(32, 16), (32, 1 << 10), (32, 16 << 10), (8, 64 << 10), (1, 1 << 20), (1, 16_000_000)];
     let sizes = sizes.map(|(in_flight, size)| Shape::new(8, in_flight, size));
     let fragments = [64, 1 << 10, 16 << 10, 64 << 10].map(|fragment| Shape { fragment, ..Shape::new(8, 4, 64 << 10) });
-    [&connections[..], &streams, &services, &instances, &sizes, &fragments].concat()
+    [&connections[..], &streams, &services, &instances, &shared, &sizes, &fragments].concat()
 }
 
 /// Starts what is needed, measures every shape, prints the report.

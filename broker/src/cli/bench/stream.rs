@@ -9,7 +9,7 @@ use super::hosted::whole;
 use super::report::{Mark, Quantity};
 use super::sides::Flow;
 
-const BASE: Shape = Shape { credit: 256, ..Shape::new(1, 1, 128) };
+const BASE: Shape = Shape { credit: 4096, ..Shape::new(1, 1, 128) };
 
 /// The half of mark 9 that is about streams.
 const MARKS: [Mark; 1] =
@@ -18,7 +18,7 @@ const MARKS: [Mark; 1] =
 #[derive(Debug, Args)]
 #[command(after_help = "Against NATS the same window holds: a subscriber tells its publisher how much it has taken.
 Examples:
-  towline bench stream                             one stream of 128 bytes, 256 items of credit
+  towline bench stream                             one stream of 128 bytes, 4,096 items of credit
   towline bench stream --size 1024 --streams 8
   towline bench stream --peer nats=nats://127.0.0.1:4222?pid=4711")]
 pub(super) struct StreamArgs {
@@ -31,7 +31,7 @@ pub(super) struct StreamArgs {
     #[arg(long, default_value_t = 128, value_parser = whole(0, 1_000_000))]
     size: u64,
     /// Items asked for at first; half as many are asked for again whenever half have come
-    #[arg(long, default_value_t = 256, value_parser = whole(2, 1_000_000))]
+    #[arg(long, default_value_t = 4096, value_parser = whole(2, 1_000_000))]
     credit: u64,
     #[command(flatten)]
     flow: FlowArgs,
