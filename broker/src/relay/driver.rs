@@ -120,15 +120,14 @@ impl Driver {
                 if transport.has_unsent() {
                     self.link.flush_transport(&mut self.touched);
                 }
-                match read {
+                let read = match read {
                     Ok(0) => return ConnectionError::ClosedByPeer,
-                    Ok(n) => {
-                        self.count.received.fetch_add(n as u64, Ordering::Relaxed);
-                        self.relay.meters.bytes_in.increment(n as u64);
-                    }
+                    Ok(n) => n,
                     Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                     Err(error) => return error.into(),
-                }
+                };
+                self.count.received.fetch_add(read as u64, Ordering::Relaxed);
+                self.relay.meters.bytes_in.increment(read as u64);
                 if let Err(error) = self.handle() {
                     return error;
                 }
@@ -138,7 +137,7 @@ impl Driver {
                     self.report();
                 }
                 if !self.touched.is_empty() {
-                    if let Some(before) = self.turn.is_due() {
+                    if let Some(before) = self.turn.is_due(read) {
                         tokio::task::yield_now().await;
                         self.turn.given(before);
                     }

@@ -10,6 +10,8 @@ use std::cell::Cell;
 const PATIENCE: u32 = 4;
 /// Then one in so many.
 const RARELY: u32 = 32;
+/// A read of so many bytes is worth a write of its own, while it is still in the cache.
+const LARGE: usize = 32 * 1024;
 
 thread_local! {
     /// Reads handled on this thread, by whichever loop.
@@ -28,8 +30,11 @@ impl Turn {
         READS.set(READS.get().wrapping_add(1));
     }
 
-    /// Whether to give one now; then, [`Self::given`] is told what this returned.
-    pub(super) fn is_due(&mut self) -> Option<u64> {
+    /// Whether to give one now, after a read of so many bytes; then, [`Self::given`] is told what this returned.
+    pub(super) fn is_due(&mut self, read: usize) -> Option<u64> {
+        if read >= LARGE {
+            return None;
+        }
         if self.in_vain >= PATIENCE {
             self.in_vain += 1;
             if self.in_vain < PATIENCE + RARELY {
@@ -51,7 +56,7 @@ mod tests {
     use super::*;
 
     fn due(turn: &mut Turn, has_company: bool) -> bool {
-        let Some(before) = turn.is_due() else { return false };
+        let Some(before) = turn.is_due(1) else { return false };
         if has_company {
             Turn::taken();
         }
@@ -67,5 +72,6 @@ mod tests {
         let until_noticed = (0..).take_while(|_| !due(&mut turn, true)).count() as u32;
         assert!(until_noticed <= RARELY, "{until_noticed}");
         assert!((0..100).all(|_| due(&mut turn, true)), "in company every write waits a turn");
+        assert_eq!(turn.is_due(LARGE), None);
     }
 }

@@ -78,7 +78,7 @@ pub(super) struct Sample {
     /// CPU of client, responder and driver, likewise.
     pub(super) load_cpu_us: f64,
     pub(super) foreign_cores: f64,
-    /// Requests that were due and not answered when the measured time was over, of an open loop.
+    /// Requests that were sent and not answered when the measured time was over.
     pub(super) behind: u64,
     /// Answers with a wrong length, without next and complete, or to no outstanding request.
     pub(super) wrong: u64,

@@ -95,8 +95,12 @@ impl Mark {
 
     fn ratio(&self, run: &Run, comparisons: &[Comparison]) -> Option<Spread> {
         let over = run.sides.iter().position(|side| side == self.over)?;
-        let is_it = |shape: Shape| Shape { rate: 0, ..shape } == Shape { rate: 0, ..self.shape };
+        let is_it =
+            |shape: Shape| shape == Shape { rate: if self.shape.rate == 0 { 0 } else { shape.rate }, ..self.shape };
         let comparison = comparisons.iter().find(|comparison| is_it(comparison.shape))?;
+        if (comparison.shape.rate == 0) != (self.shape.rate == 0) {
+            return None;
+        }
         ratio(&undisturbed(&comparison.rounds), over, |sample| self.quantity.of(sample))
     }
 }

@@ -18,7 +18,11 @@ const WIDE: Shape = Shape::new(64, 1, 128);
 const LARGE: Shape = Shape::new(8, 32, 4096);
 const SINGLE: Shape = Shape::new(1, 1, 128);
 /// In an open loop more may be outstanding than in a closed one, not without end.
-const OPEN: Shape = Shape { in_flight: 4096, ..BASE };
+const OPEN: Shape = Shape { in_flight: 4096, rate: ANY, ..BASE };
+/// Of a mark: whatever rate half of the capacity was.
+const ANY: u64 = u64::MAX;
+/// Bytes of requests that may be outstanding on one connection of an open loop.
+const MOST: usize = 8 << 20;
 const STARTER: Shape = Shape { metadata: Metadata::Starter, ..BASE };
 
 const fn mark(number: &'static str, shape: Shape, over: &'static str, quantity: Quantity, ends: (f64, f64)) -> Mark {
@@ -158,7 +162,7 @@ pub(super) async fn run(args: RpcArgs) -> Result<(), Failure> {
         }
         let Some(stage) = &stage else { continue };
         if let Some(rate) = args.rate {
-            shape = Shape { in_flight: OPEN.in_flight, ..shape };
+            shape.in_flight = OPEN.in_flight.min(MOST / shape.size.max(1)).max(1);
             shape.rate = match rate {
                 Rate::Of(rate) => rate,
                 Rate::Half => capacity(&stage.sides[SUBJECT], shape).await? / 2,
@@ -167,7 +171,9 @@ pub(super) async fn run(args: RpcArgs) -> Result<(), Failure> {
         comparisons.push(args.flow.compare(stage, shape, Flow::Calls).await?);
         sides = names(stage);
     }
-    let marks: &[Mark] = if args.target == Target::Broker { &MARKS } else { &[] };
+    // A rate that was given says nothing of half of what the broker can take.
+    let has_marks = args.target == Target::Broker && !matches!(args.rate, Some(Rate::Of(_)));
+    let marks: &[Mark] = if has_marks { &MARKS } else { &[] };
     args.flow.report(&Run { verb: "rpc", unit: "round trips", sides }, &comparisons, marks)
 }
 
@@ -178,9 +184,12 @@ fn names(stage: &Stage) -> Vec<String> {
 /// The largest rate in requests a second at which nearly all that is due is answered: doubled until it is too much, then
 /// halved in between.
 async fn capacity(side: &Side, shape: Shape) -> Result<u64, Failure> {
-    let (mut holds, mut fails) = (10_000, None);
+    let (mut holds, mut fails) = (0, None);
     while fails.is_none_or(|fails: u64| fails - holds > holds / 16) {
-        let rate = fails.map_or(holds * 2, |fails| u64::midpoint(holds, fails));
+        let rate = match fails {
+            None => (holds * 2).max(20_000),
+            Some(fails) => u64::midpoint(holds, fails),
+        };
         let sample = side.measure(Shape { rate, ..shape }, TRIAL, Flow::Calls).await?;
         let does_hold = sample.rate >= HELD * rate as f64;
         eprintln!("{rate} a second: {} are answered, {} wait", sample.rate as u64, sample.behind);
@@ -189,8 +198,8 @@ async fn capacity(side: &Side, shape: Shape) -> Result<u64, Failure> {
         } else {
             fails = Some(rate);
         }
-        if holds > 100_000_000 || fails.is_some_and(|fails| fails < 1_000) {
-            break;
+        if fails.is_some_and(|fails| fails < 100) {
+            return Err(Failure::new("not even 100 requests a second are answered in time"));
         }
     }
     Ok(holds)
