@@ -36,8 +36,8 @@ class Step:
 def rounds(quick, preset):
     if preset == "curves":
         # Many points: how they lie to each other counts.
-        return ["--rounds", "1", "--seconds", "0.2", "--warmup", "0.1"] if quick else ["--rounds", "3", "--seconds", "1"]
-    return ["--rounds", "2", "--seconds", "0.5", "--warmup", "0.5"] if quick else ["--rounds", "7", "--seconds", "3"]
+        return ["--rounds", "1", "--seconds", "0.2", "--warmup", "0.1"] if quick else ["--rounds", "2", "--seconds", "1", "--warmup", "0.3"]
+    return ["--rounds", "2", "--seconds", "0.5", "--warmup", "0.5"] if quick else ["--rounds", "5", "--seconds", "2", "--warmup", "0.5"]
 
 
 def bench(arguments, log):
@@ -116,7 +116,7 @@ def proxies_and_grpc(peers, log, quick):
     if server is None:
         return {"failed": peers.failed["tonic"]}
     # tonic counts its own window; one round of ours at a time, so that they alternate.
-    count, window = (2, ["--seconds", "1", "--warmup", "0.5"]) if quick else (7, ["--seconds", "3", "--warmup", "1"])
+    count, window = (2, ["--seconds", "1", "--warmup", "0.5"]) if quick else (5, ["--seconds", "2", "--warmup", "0.5"])
     done = []
     for _ in range(count):
         ours = bench(["rpc", "--target", "proxies", "--rounds", "1", *window], log)
