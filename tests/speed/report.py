@@ -53,8 +53,14 @@ def main(results_in, to):
         checks=checks(results),
         idle=idle(results),
         profile=profile(results),
+        instructions=instructions(),
     )
     (to / "benchmarks.md").write_text("\n".join(line.rstrip() for line in squeezed(text)) + "\n")
+
+
+def instructions():
+    counts = pathlib.Path(__file__).with_name("instructions.txt").read_text().split()
+    return table(["operation", "instructions"], [[name, f"{int(count):,}"] for name, count in zip(counts[::2], counts[1::2])])
 
 
 def squeezed(text):

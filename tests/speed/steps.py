@@ -36,7 +36,7 @@ class Step:
 def rounds(quick, preset):
     if preset == "curves":
         # Many points: how they lie to each other counts.
-        return ["--rounds", "1", "--seconds", "0.2", "--warmup", "0.1"] if quick else ["--rounds", "2", "--seconds", "1", "--warmup", "0.3"]
+        return ["--rounds", "1", "--seconds", "0.2", "--warmup", "0.1"] if quick else ["--rounds", "2", "--seconds", "0.5", "--warmup", "0.2"]
     return ["--rounds", "2", "--seconds", "0.5", "--warmup", "0.5"] if quick else ["--rounds", "5", "--seconds", "2", "--warmup", "0.5"]
 
 

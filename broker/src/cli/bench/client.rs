@@ -22,7 +22,8 @@ use super::talk::{Heard, Talk};
 use super::wire::{self, Link};
 use super::{Failure, runtime};
 
-const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+/// Thousands that connect at once may each wait a second or more for their SYN to be sent again.
+const CONNECT_WITHIN: Duration = Duration::from_secs(60);
 const DRAIN_WITHIN: Duration = Duration::from_secs(5);
 const PROBE_WITHIN: Duration = Duration::from_secs(10);
 /// What a responder that has just registered is given to appear in the routing table.

@@ -94,6 +94,8 @@ enum Verb {
 /// Runs one `towline bench` verb to its end; call it outside of any async runtime. Exit code 1 if it failed, or if any
 /// answer was wrong.
 pub(crate) fn run(args: BenchArgs) -> ExitCode {
+    // The thin ends of thousands of connections; what may not be raised fails where it is needed.
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
     let outcome = match runtime() {
         Ok(runtime) => runtime.block_on(until_signal(args.verb)),
         Err(failure) => Err(failure),

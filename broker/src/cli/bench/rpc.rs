@@ -17,8 +17,9 @@ const BASE: Shape = Shape::new(8, 32, 128);
 const WIDE: Shape = Shape::new(64, 1, 128);
 const LARGE: Shape = Shape::new(8, 32, 4096);
 const SINGLE: Shape = Shape::new(1, 1, 128);
-/// In an open loop more may be outstanding than in a closed one, not without end.
-const OPEN: Shape = Shape { in_flight: 4096, rate: ANY, ..BASE };
+/// In an open loop more may be outstanding than in a closed one; all together fewer than a responder's link takes.
+const OPEN: Shape = Shape { in_flight: OUTSTANDING / BASE.connections, rate: ANY, ..BASE };
+const OUTSTANDING: usize = 8192;
 /// Of a mark: whatever rate half of the capacity was.
 const ANY: u64 = u64::MAX;
 /// Bytes of requests that may be outstanding on one connection of an open loop.
@@ -162,7 +163,7 @@ pub(super) async fn run(args: RpcArgs) -> Result<(), Failure> {
         }
         let Some(stage) = &stage else { continue };
         if let Some(rate) = args.rate {
-            shape.in_flight = OPEN.in_flight.min(MOST / shape.size.max(1)).max(1);
+            shape.in_flight = (OUTSTANDING / shape.connections).min(MOST / shape.size.max(1)).max(1);
             shape.rate = match rate {
                 Rate::Of(rate) => rate,
                 Rate::Half => capacity(&stage.sides[SUBJECT], shape).await? / 2,
