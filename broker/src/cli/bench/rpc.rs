@@ -135,8 +135,8 @@ fn curves() -> Vec<Shape> {
     // Alone, each request is a write of its own, however many instances there are; together, they share fewer and fewer.
     let instances = [1, 10, 100, 1_000].map(|instances| Shape { instances, ..SINGLE });
     let shared = [1, 100].map(|instances| Shape { instances, ..BASE });
-    let sizes = [(32, 16), (32, 1 << 10), (32, 16 << 10), (8, 64 << 10), (1, 1 << 20), (1, 16_000_000)];
-    let sizes = sizes.map(|(in_flight, size)| Shape::new(8, in_flight, size));
+    // One at a time: of large requests that wait for one responder, the broker refuses all but a few.
+    let sizes = [16, 1 << 10, 16 << 10, 64 << 10, 1 << 20, 16_000_000].map(|size| Shape::new(1, 1, size));
     let fragments = [64, 1 << 10, 16 << 10, 64 << 10].map(|fragment| Shape { fragment, ..Shape::new(8, 4, 64 << 10) });
     [&connections[..], &streams, &services, &instances, &shared, &sizes, &fragments].concat()
 }
