@@ -246,7 +246,7 @@ impl Outbox {
         }
         let tail = self.queue.back_mut().expect("pushed above");
         if tail.bytes.capacity() - tail.bytes.len() < record.len as usize {
-            tail.bytes.reserve((record.len as usize).max(tail.bytes.len()).max(4 * 1024));
+            grow(&mut tail.bytes, record.len as usize);
         }
         tail.bytes.extend_from_slice(wire);
         tail.records.push_back(record);
@@ -371,6 +371,16 @@ impl Outbox {
             self.refusals -= refusal;
         }
     }
+}
+
+/// Makes room for a frame of a tail: twice as much as before, but no more than a tail may hold. `reserve` alone would leave
+/// a third of a full one unused, and what waits for a blocked link is many full ones.
+fn grow(bytes: &mut BytesMut, frame: usize) {
+    let needed = bytes.len() + frame;
+    let capacity = needed.max(2 * bytes.len()).max(4 * 1024).min(TAIL.max(needed));
+    let mut grown = BytesMut::with_capacity(capacity);
+    grown.extend_from_slice(bytes);
+    block::give(std::mem::replace(bytes, grown));
 }
 
 #[cfg(test)]
