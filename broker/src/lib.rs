@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  config  metrics  shutdown    typed configuration, counters, phases and signals
+//!  store/                       what durable topics are kept in
 //!  link/                        a connection as others see it: streams, windows, outbox, writer
 //!  routing/                     who serves what
 //!  relay/                       sockets in, frames across
@@ -21,6 +22,7 @@ mod relay;
 mod routing;
 mod services;
 pub mod shutdown;
+pub mod store;
 
 use config::Config;
 use link::{Bounds, Budget, Shared};

@@ -1,0 +1,135 @@
+//! Where every message is, and up to where each topic may be read.
+//!
+//! Invariant: a message is in the index or in one sealed file that counts, and moves from one to the other at once.
+
+use super::group;
+use super::index::{Index, Spot};
+use super::sealed::Sealed;
+use super::segment::Segment;
+use super::sequence::Sequence;
+use crate::store::record::Record;
+use crate::store::{Offset, TopicId};
+use bytes::Bytes;
+use hashbrown::HashMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Catalog {
+    pub index: Index,
+    /// Those that are written, or wait to be sealed.
+    pub segments: BTreeMap<u64, Held>,
+    /// Those that count, by file id.
+    pub sealed: BTreeMap<u64, Arc<Sealed>>,
+    shown: HashMap<TopicId, Offset>,
+    recent: VecDeque<(Sequence, Bytes)>,
+    recent_bytes: usize,
+    recent_max: usize,
+}
+
+/// A segment that is held.
+#[derive(Clone, Debug)]
+pub(crate) struct Held {
+    pub segment: Segment,
+    /// Its last group, once it is full.
+    pub end: Option<Sequence>,
+    /// It holds groups that cannot be read: it is not removed once it is sealed, but put into quarantine.
+    pub is_damaged: bool,
+}
+
+impl Catalog {
+    pub(crate) fn new(index: Index, recent_max: usize) -> Self {
+        Self {
+            index,
+            segments: BTreeMap::new(),
+            sealed: BTreeMap::new(),
+            shown: HashMap::new(),
+            recent: VecDeque::new(),
+            recent_bytes: 0,
+            recent_max,
+        }
+    }
+
+    /// The writer has gone over to another segment.
+    pub(crate) fn rolled(&mut self, full: &Segment, next: Segment, end: Sequence) {
+        if let Some(held) = self.segments.get_mut(&full.id.id) {
+            held.end = Some(end);
+        }
+        self.segments.insert(next.id.id, Held { segment: next, end: None, is_damaged: false });
+    }
+
+    /// A group was written: where its messages are.
+    pub(crate) fn wrote(&mut self, sequence: Sequence, bytes: &Bytes) {
+        self.add(sequence, group::records(bytes));
+        if bytes.len() <= self.recent_max {
+            self.recent_bytes += bytes.len();
+            self.recent.push_back((sequence, bytes.clone()));
+            while self.recent_bytes > self.recent_max {
+                let Some((_, old)) = self.recent.pop_front() else { break };
+                self.recent_bytes -= old.len();
+            }
+        }
+    }
+
+    /// Adds the messages of a group at `sequence`.
+    pub(crate) fn add(&mut self, sequence: Sequence, records: &[u8]) {
+        let mut position = sequence.position() as u32 + group::HEADER as u32;
+        for (frame, record) in group::frames(records) {
+            if frame.is_message() {
+                let spot = Spot { offset: frame.offset, segment: sequence.segment(), position };
+                self.index.push(frame.topic, spot);
+            } else if let Some(Record::DeleteTopic { topic }) = Record::decode(record) {
+                self.index.forget_topic(topic);
+                self.shown.remove(&topic);
+            }
+            position += frame.len;
+        }
+    }
+
+    /// Lets topics be read up to an offset.
+    pub(crate) fn show(&mut self, shown: &[(TopicId, Offset)]) {
+        for (topic, next) in shown {
+            let visible = self.shown.entry(*topic).or_default();
+            *visible = (*visible).max(*next);
+        }
+    }
+
+    /// Up to here (exclusive) a topic may be read.
+    pub(crate) fn shown(&self, topic: TopicId) -> Offset {
+        self.shown.get(&topic).copied().unwrap_or_default()
+    }
+
+    /// What is in memory of a place, if that is still so: the bytes from there to the end of its group.
+    pub(crate) fn recent(&self, spot: Spot) -> Option<Bytes> {
+        let nth = self.recent.partition_point(|(sequence, _)| place(*sequence) <= (spot.segment, spot.position));
+        let (sequence, bytes) = self.recent.get(nth.checked_sub(1)?)?;
+        let at = spot.position.checked_sub(sequence.position() as u32)? as usize;
+        (sequence.segment() == spot.segment && at < bytes.len()).then(|| bytes.slice(at..))
+    }
+
+    /// A sealed file takes the place of segments and of other sealed files. Those come back, to be removed.
+    pub(crate) fn replace(&mut self, sealed: Option<Arc<Sealed>>, replaced: &[u64]) -> Replaced {
+        let mut gone = Replaced::default();
+        for id in replaced {
+            if let Some(held) = self.segments.remove(id) {
+                self.index.forget_segment(*id);
+                gone.segments.push(held);
+            }
+            gone.sealed.extend(self.sealed.remove(id));
+        }
+        self.sealed.extend(sealed.map(|sealed| (sealed.id().id, sealed)));
+        gone
+    }
+}
+
+/// Files that do not count any more.
+#[derive(Debug, Default)]
+pub(crate) struct Replaced {
+    pub segments: Vec<Held>,
+    pub sealed: Vec<Arc<Sealed>>,
+}
+
+fn place(sequence: Sequence) -> (u64, u32) {
+    (sequence.segment(), sequence.position() as u32)
+}

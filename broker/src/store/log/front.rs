@@ -1,0 +1,417 @@
+//! The open batch: where publishers meet. Offsets are given here, and state changes here.
+//!
+//! ```text
+//!  append --> open --take--> the writer           what is open when the writer comes is one group
+//!               | full, or a snapshot is due
+//!               v
+//!             closed, in order
+//! ```
+//! Invariant: `state` is what it is after all groups taken, then those closed, then the open one.
+
+use super::group;
+use crate::store::log::mutant::{self, Mutant};
+use crate::store::record::Record;
+use crate::store::state::{Frozen, State};
+use crate::store::{Batch, Durability, Offset, Op, Placed, Receipt, StoreError, Stored, Ticket, TopicId};
+use hashbrown::HashMap;
+use std::collections::{BTreeSet, VecDeque};
+use tokio::sync::oneshot;
+
+/// Who waits for a batch.
+#[derive(Debug)]
+pub(crate) struct Waiter {
+    sender: oneshot::Sender<Result<Durability, StoreError>>,
+    reached: Durability,
+}
+
+impl Waiter {
+    pub(crate) fn answer(self, outcome: Result<(), StoreError>) {
+        // Who has gone does not want to know.
+        let _ = self.sender.send(outcome.map(|()| self.reached));
+    }
+}
+
+/// Topics and the offset up to which they may be read.
+pub(crate) type Shown = Vec<(TopicId, Offset)>;
+
+/// A group that is being filled, and what happens once it is written and once it is synced.
+#[derive(Debug, Default)]
+pub(crate) struct Open {
+    /// Room for the header, then records.
+    pub bytes: Vec<u8>,
+    pub messages: u64,
+    pub written: Vec<Waiter>,
+    pub shown_written: Shown,
+    pub synced: Vec<Waiter>,
+    pub shown_synced: Shown,
+    /// Reservations that are in force once it is synced.
+    pub reserved: Shown,
+    /// The state as of this group, if somebody asked for it, and the sealed files that count.
+    pub frozen: Option<(Frozen, BTreeSet<u64>)>,
+    pub flags: u32,
+}
+
+impl Open {
+    pub(crate) fn new() -> Self {
+        Self { bytes: vec![0; group::HEADER], ..Self::default() }
+    }
+
+    /// Nothing is in it and nobody waits for it.
+    fn is_idle(&self) -> bool {
+        self.bytes.len() == group::HEADER && self.synced.is_empty() && self.written.is_empty() && self.frozen.is_none()
+    }
+}
+
+/// What there is to write.
+#[derive(Debug)]
+pub(crate) enum Taken {
+    Nothing,
+    TooLong,
+    Group(Box<Open>),
+}
+
+/// Offsets of a topic weaker than `disk` that may be used before the messages at them are synced (rule 8).
+#[derive(Clone, Copy, Debug, Default)]
+struct Reserved {
+    /// Below it they may.
+    certain: Offset,
+    /// So far has been asked for.
+    asked: Offset,
+    /// The head when it was, and the time.
+    since: (Offset, u64),
+}
+
+/// The least offsets that are reserved at once.
+pub(crate) const RESERVE: u64 = 65_536;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Front {
+    pub state: State,
+    /// Sealed files that count.
+    pub files: BTreeSet<u64>,
+    /// Why nothing is taken any more.
+    pub stopped: Option<StoreError>,
+    /// Why no message is taken.
+    pub full: Option<StoreError>,
+    /// Why nothing is taken for now: what is open could not be written anywhere.
+    pub spent: Option<StoreError>,
+    open: Open,
+    closed: VecDeque<Open>,
+    group_max: usize,
+    reserved: HashMap<TopicId, Reserved>,
+    /// Messages of topics that are kept in memory alone.
+    rings: HashMap<TopicId, VecDeque<Stored>>,
+}
+
+/// Who has something to do now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wake {
+    Nobody,
+    /// Somebody waits until it is written.
+    Writer,
+    /// Somebody waits until it is synced.
+    Syncer,
+}
+
+/// What an append did.
+#[derive(Debug)]
+pub(crate) struct Appended {
+    pub ticket: Ticket,
+    /// May be read now.
+    pub shown: Shown,
+    /// Whom to wake, if nobody was before.
+    pub wake: Wake,
+}
+
+impl Front {
+    pub(crate) fn new(state: State, files: BTreeSet<u64>, group_max: usize) -> Self {
+        let reserved = state.topics().into_iter().filter_map(|topic| {
+            let certain = state.topic(topic)?.reserved;
+            state.durability(topic).filter(|durability| *durability < Durability::Disk)?;
+            Some((topic, Reserved { certain, asked: certain, since: (certain, 0) }))
+        });
+        Self {
+            reserved: reserved.collect(),
+            state,
+            files,
+            stopped: None,
+            full: None,
+            spent: None,
+            open: Open::new(),
+            closed: VecDeque::new(),
+            group_max,
+            rings: HashMap::new(),
+        }
+    }
+
+    /// Adds a batch to the open group.
+    pub(crate) fn append(&mut self, batch: &Batch, durability: Durability) -> Result<Appended, StoreError> {
+        self.admit(batch)?;
+        let (need, in_memory) = self.needs(batch, durability);
+        let bytes = size(batch);
+        if self.open.bytes.len() + bytes > self.group_max {
+            self.close_open();
+        }
+        let before = (self.is_written_for(), self.is_synced_for());
+        let Self { state, open, rings, .. } = self;
+        let placed = state.append(batch, &mut |record| match record {
+            Record::Message { topic, offset, timestamp, content, .. } if in_memory.contains(topic) => {
+                let content = content.to_vec().into();
+                rings.entry(*topic).or_default().push_back(Stored { offset: *offset, timestamp: *timestamp, content });
+            }
+            _ => record.encode(&mut open.bytes),
+        });
+        let mut shown = Shown::new();
+        let must_sync = self.show(batch, &placed, &mut shown);
+        self.forget(batch);
+        let (sender, receipt) = Receipt::pair();
+        let waiter = Waiter { sender, reached: need };
+        match need {
+            _ if must_sync || need == Durability::Disk => self.open.synced.push(waiter),
+            Durability::Memory => waiter.answer(Ok(())),
+            _ => self.open.written.push(waiter),
+        }
+        let wake = match (before, self.is_written_for(), self.is_synced_for()) {
+            ((false, _), true, _) => Wake::Writer,
+            ((_, false), _, true) => Wake::Syncer,
+            _ => Wake::Nobody,
+        };
+        Ok(Appended { ticket: Ticket { placed, receipt }, shown, wake })
+    }
+
+    /// Whether a batch may come in at all.
+    fn admit(&self, batch: &Batch) -> Result<(), StoreError> {
+        if let Some(why) = self.stopped.as_ref().or(self.spent.as_ref()) {
+            return Err(why.clone());
+        }
+        let publishes = || batch.ops.iter().any(|op| matches!(op, Op::Publish(_)));
+        if let Some(why) = self.full.as_ref().filter(|_| publishes()) {
+            return Err(why.clone());
+        }
+        let (bytes, max) = (size(batch), self.group_max - group::HEADER);
+        if batch.ops.is_empty() || bytes > max {
+            return Err(StoreError::BatchSize { bytes, max });
+        }
+        self.state.check(batch)
+    }
+
+    /// The durability its receipt waits for, and those of its topics that are kept in memory alone.
+    fn needs(&self, batch: &Batch, asked: Durability) -> (Durability, Vec<TopicId>) {
+        let (mut need, mut in_memory) = (asked, Vec::new());
+        for op in &batch.ops {
+            let topic = op.topic();
+            let of_topic = self.state.durability(topic).unwrap_or_else(|| {
+                let created = batch.ops.iter().find_map(|op| match op {
+                    Op::PutTopic { topic: created, settings } if *created == topic => Some(settings.durability),
+                    _ => None,
+                });
+                created.unwrap_or_default()
+            });
+            need = need.max(match op {
+                Op::Publish(_) => of_topic,
+                Op::Progress { .. } | Op::Skip { .. } => of_topic.max(Durability::Os),
+                _ => Durability::Disk,
+            });
+            if of_topic == Durability::Memory && !in_memory.contains(&topic) {
+                in_memory.push(topic);
+            }
+        }
+        (need, in_memory)
+    }
+
+    /// Notes from when on the batch's messages may be read, and reserves offsets ahead. True if the receipt has to wait for
+    /// a sync, whatever the durability of the topics: offsets were used that are not yet reserved.
+    fn show(&mut self, batch: &Batch, placed: &[Placed], now: &mut Shown) -> bool {
+        let publishes = batch.ops.iter().filter_map(|op| match op {
+            Op::Publish(publish) => Some(publish.topic),
+            _ => None,
+        });
+        let mut must_sync = false;
+        for (topic, placed) in publishes.zip(placed) {
+            let &Placed::At(offset) = placed else {
+                // Its original may be on its way only, in this group at the latest.
+                must_sync |= self.state.durability(topic) == Some(Durability::Disk);
+                continue;
+            };
+            self.open.messages += 1;
+            let durability = self.state.durability(topic).unwrap_or_default();
+            let is_reserved = durability < Durability::Disk && self.reserve(topic, offset, batch.now);
+            let shown = match durability {
+                Durability::Memory if is_reserved => &mut *now,
+                Durability::Os if is_reserved => &mut self.open.shown_written,
+                _ if mutant::is_on(Mutant::VisibleEarly) => &mut self.open.shown_written,
+                _ => &mut self.open.shown_synced,
+            };
+            match shown.last_mut() {
+                Some((last, next)) if *last == topic => *next = offset + 1,
+                _ => shown.push((topic, offset + 1)),
+            }
+            must_sync |= durability < Durability::Disk && !is_reserved;
+        }
+        must_sync
+    }
+
+    /// Reserves the next block of a topic's offsets once half of the last one is used; true if this one may be used.
+    fn reserve(&mut self, topic: TopicId, offset: Offset, now: u64) -> bool {
+        let reserved = self.reserved.entry(topic).or_default();
+        let block = reserved.asked.saturating_sub(reserved.since.0).max(RESERVE);
+        if offset + block / 2 >= reserved.asked {
+            let (head, since) = reserved.since;
+            let elapsed = now.saturating_sub(since).max(1);
+            let rate = (offset.saturating_sub(head)).saturating_mul(1000) / elapsed;
+            let asked = offset + (2 * rate).clamp(RESERVE, 1 << 40);
+            (reserved.asked, reserved.since) = (asked.max(reserved.asked), (offset, now));
+            let record = Record::Reserve { topic, head: 0, reserved: reserved.asked };
+            self.state.apply(&record);
+            record.encode(&mut self.open.bytes);
+            self.open.reserved.push((topic, reserved.asked));
+        }
+        offset < reserved.certain || mutant::is_on(Mutant::NotReserved)
+    }
+
+    /// Drops what the front itself holds of topics and messages that the batch gives up.
+    fn forget(&mut self, batch: &Batch) {
+        for op in &batch.ops {
+            match op {
+                Op::DeleteTopic(topic) => {
+                    self.rings.remove(topic);
+                    self.reserved.remove(topic);
+                }
+                Op::Trim { topic, .. } | Op::Progress { topic, .. } if self.rings.contains_key(topic) => {
+                    let Self { state, rings, .. } = self;
+                    if let Some(ring) = rings.get_mut(topic) {
+                        while ring.front().is_some_and(|first| !state.is_live(*topic, first.offset)) {
+                            ring.pop_front();
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Messages of a topic that is kept in memory alone.
+    pub(crate) fn ring(&self, topic: TopicId) -> Option<&VecDeque<Stored>> {
+        self.rings.get(&topic)
+    }
+
+    /// Adds a record of the log itself; who waits is answered once it is synced. Nothing comes behind the group that closed
+    /// the log.
+    pub(crate) fn append_own(&mut self, record: &Record<'_>) -> Receipt {
+        let (sender, receipt) = Receipt::pair();
+        let waiter = Waiter { sender, reached: Durability::Disk };
+        if let Some(why) = &self.stopped {
+            waiter.answer(Err(why.clone()));
+            return receipt;
+        }
+        if let Record::Sealed { file, replaces } = record {
+            self.files.extend(Some(*file).filter(|file| *file != 0));
+            replaces.iter().for_each(|file| {
+                self.files.remove(file);
+            });
+        }
+        record.encode(&mut self.open.bytes);
+        self.open.synced.push(waiter);
+        receipt
+    }
+
+    /// The next group goes with the state as of it, if there is one.
+    pub(crate) fn freeze(&mut self) {
+        if self.stopped.is_some() {
+            return;
+        }
+        self.open.frozen = Some((self.state.freeze(), self.files.clone()));
+        self.close_open();
+    }
+
+    /// The last group, which says that the store was closed.
+    pub(crate) fn close(&mut self) -> Receipt {
+        for topic in self.state.topics() {
+            // Their messages do not tell.
+            if self.state.durability(topic) == Some(Durability::Memory) {
+                let head = self.state.head(topic);
+                Record::Reserve { topic, head, reserved: head }.encode(&mut self.open.bytes);
+            }
+        }
+        let (sender, receipt) = Receipt::pair();
+        self.open.synced.push(Waiter { sender, reached: Durability::Disk });
+        self.open.flags = group::CLEAN;
+        self.stopped = Some(StoreError::Closed);
+        self.close_open();
+        receipt
+    }
+
+    fn close_open(&mut self) {
+        self.closed.push_back(std::mem::replace(&mut self.open, Open::new()));
+    }
+
+    /// What is to be written next, if that fits `room` bytes.
+    pub(crate) fn take(&mut self, room: u64) -> Taken {
+        if self.is_idle() {
+            return Taken::Nothing;
+        }
+        let len = self.closed.front().unwrap_or(&self.open).bytes.len().next_multiple_of(group::HEADER);
+        if len as u64 > room {
+            return Taken::TooLong;
+        }
+        Taken::Group(Box::new(
+            self.closed.pop_front().unwrap_or_else(|| std::mem::replace(&mut self.open, Open::new())),
+        ))
+    }
+
+    /// Somebody waits until what is here is written.
+    fn is_written_for(&self) -> bool {
+        !self.open.written.is_empty() || self.closed.iter().any(|open| !open.written.is_empty())
+    }
+
+    /// Somebody waits until what is here is synced.
+    pub(crate) fn is_synced_for(&self) -> bool {
+        !self.open.synced.is_empty() || self.closed.iter().any(|open| !open.synced.is_empty())
+    }
+
+    /// There is more to write than who syncs will write anyway.
+    pub(crate) fn is_to_write(&self) -> bool {
+        !self.is_idle() && (self.is_written_for() || !self.is_synced_for())
+    }
+
+    /// True if there is nothing to write.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.closed.is_empty() && self.open.is_idle()
+    }
+
+    /// Reservations have become certain.
+    pub(crate) fn reserved(&mut self, reserved: &Shown) {
+        for (topic, certain) in reserved {
+            if let Some(reserved) = self.reserved.get_mut(topic) {
+                reserved.certain = reserved.certain.max(*certain);
+            }
+        }
+    }
+
+    /// Nothing is taken any more; all that waits here is told so.
+    pub(crate) fn stop(&mut self, why: &StoreError) {
+        self.stopped = Some(why.clone());
+        self.close_open();
+        for open in self.closed.drain(..) {
+            open.written.into_iter().chain(open.synced).for_each(|waiter| waiter.answer(Err(why.clone())));
+        }
+    }
+}
+
+/// At most so many bytes a batch takes in a group.
+fn size(batch: &Batch) -> usize {
+    /// More than a record takes beside texts and runs.
+    const RECORD: usize = 128;
+    let of = |op: &Op| match op {
+        Op::Publish(publish) => publish.content.len(),
+        Op::Progress { progress, .. } => 40 * progress.handed.len() + 20 * progress.settled.len(),
+        Op::PutTopic { settings, .. } => settings.name.len() + settings.rest.len(),
+        Op::PutGroup { settings, .. } => settings.len(),
+        Op::Put { key, value, .. } => key.len() + value.len(),
+        Op::Remove { key, .. } => key.len(),
+        _ => 0,
+    };
+    // A reservation may come with each message.
+    batch.ops.iter().map(|op| of(op) + RECORD).sum()
+}

@@ -1,0 +1,71 @@
+//! See the parent.
+
+use super::*;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// Messages of a topic, each behind so many missing offsets.
+    Push(u64, Vec<u64>),
+    Roll,
+    ForgetSegment(u64),
+    ForgetTopic(u64),
+    ForgetFrom(u64),
+}
+
+fn steps() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (1..4u64, prop::collection::vec(prop_oneof![4 => Just(0u64), 1 => 1..5u64], 1..6)).prop_map(|(topic, gaps)| Step::Push(topic, gaps)),
+        2 => Just(Step::Roll),
+        1 => (1..6u64).prop_map(Step::ForgetSegment),
+        1 => (1..4u64).prop_map(Step::ForgetTopic),
+        1 => (0..40u64).prop_map(Step::ForgetFrom),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn it_finds_what_a_plain_map_finds(steps in prop::collection::vec(steps(), 1..60), from in 0..60u64) {
+        let (mut index, mut model) = (Index::default(), BTreeMap::<(TopicId, Offset), Spot>::new());
+        let (mut heads, mut segment, mut place) = ([0u64; 4], 1, 64u64);
+        for step in steps {
+            match step {
+                Step::Push(topic, gaps) => for gap in gaps {
+                    let offset = heads[topic as usize] + gap;
+                    heads[topic as usize] = offset + 1;
+                    let spot = Spot { offset, segment, position: (place * 64) as u32 };
+                    place += 1;
+                    index.push(TopicId(topic), spot);
+                    model.insert((TopicId(topic), offset), spot);
+                },
+                Step::Roll => (segment, place) = (segment + 1, 64),
+                Step::ForgetSegment(gone) => {
+                    index.forget_segment(gone);
+                    model.retain(|_, spot| spot.segment != gone);
+                }
+                Step::ForgetTopic(gone) => {
+                    index.forget_topic(TopicId(gone));
+                    model.retain(|(topic, _), _| topic.0 != gone);
+                }
+                Step::ForgetFrom(nth) => {
+                    let group = Sequence::at(segment, (64 + nth) * 64);
+                    index.forget_from(group);
+                    model.retain(|_, spot| spot.segment != segment || spot.position < group.position() as u32);
+                }
+            }
+        }
+        prop_assert_eq!(index.len(), model.len());
+        for topic in (1..4).map(TopicId) {
+            let expected: Vec<Spot> = model.range((topic, from)..=(topic, u64::MAX)).map(|(_, spot)| *spot).collect();
+            prop_assert_eq!(index.from(topic, from).collect::<Vec<_>>(), expected);
+        }
+        for segment in 1..=segment {
+            let mut expected: Vec<_> = model.iter().filter(|(_, spot)| spot.segment == segment).map(|((topic, _), spot)| (*topic, *spot)).collect();
+            expected.sort_by_key(|(topic, spot)| (*topic, spot.offset));
+            prop_assert_eq!(index.of_segment(segment), expected);
+        }
+    }
+}

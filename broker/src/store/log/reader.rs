@@ -1,0 +1,232 @@
+//! Reading a topic, wherever its messages are.
+//!
+//! ```text
+//!  offsets   |  sealed files, sorted by topic      |  segments: the index says where  |  the last groups, in memory
+//! ```
+//! Bytes that read twice with a bad checksum, the second time past the system's cache, are damaged; a failed read is only
+//! that, and tried again by who asked.
+//!
+//! Invariant: the offsets of a topic in two sealed files, or in one and in the segments, do not interleave.
+
+use super::core::Core;
+use super::disk::File;
+use super::index::Spot;
+use super::sealed::Sealed;
+use crate::store::record::{self, Frame, HEADER};
+use crate::store::{Limits, Offset, Page, StoreError, Stored, TopicId};
+use bytes::Bytes;
+use std::io;
+use std::sync::Arc;
+
+/// Bytes that are read at once from a segment, at least.
+const READ: usize = 64 << 10;
+/// Messages up to this long are copied out of the group they are in, so that they do not keep it in memory.
+const COPY: usize = 4 << 10;
+/// Messages that are looked up at once.
+const SPOTS: usize = 1024;
+/// Damaged offsets that one page tells of.
+const DAMAGED: usize = 1024;
+
+/// Where the next messages of a topic are.
+enum Place {
+    Nowhere,
+    Sealed(Arc<Sealed>),
+    Segments(Vec<(Spot, Source)>),
+}
+
+/// The bytes from a message on.
+enum Source {
+    Memory(Bytes),
+    File(Arc<dyn File>),
+}
+
+impl Core {
+    /// See [`crate::store::Store::read`].
+    pub(crate) fn read(&self, topic: TopicId, from: Offset, limits: Limits) -> Result<Page, StoreError> {
+        let limits = Limits { messages: limits.messages.max(1), ..limits };
+        let shown = self.catalog.lock().shown(topic);
+        {
+            let front = self.front.lock();
+            front.state.topic(topic).ok_or(StoreError::UnknownTopic(topic))?;
+            if let Some(ring) = front.ring(topic) {
+                let live = ring.iter().filter(|message| front.state.is_live(topic, message.offset));
+                return Ok(read_ring(live, from, shown, limits));
+            }
+        }
+        let mut page = Page { next: from, ..Page::default() };
+        while page.next < shown && page.messages.len() < limits.messages && page.damaged.len() < DAMAGED {
+            let before = page.next;
+            match self.find(topic, page.next, shown, limits.messages - page.messages.len()).map_err(unreadable)? {
+                Place::Nowhere => page.next = shown,
+                // They have just moved from a segment to a sealed file.
+                Place::Segments(spots) if spots.is_empty() => continue,
+                Place::Sealed(sealed) => {
+                    // Its limits are of all that the page holds.
+                    let next = sealed.read(topic, page.next, limits, &mut page.messages, &mut page.damaged);
+                    page.next = next.map_err(unreadable)?;
+                }
+                Place::Segments(spots) => {
+                    self.read_spots(topic, &spots, limits.bytes, &mut page).map_err(unreadable)?
+                }
+            }
+            if page.next <= before {
+                break;
+            }
+        }
+        // What was given up may still be in a file, among messages that are kept.
+        let front = self.front.lock();
+        page.messages.retain(|message| front.state.is_live(topic, message.offset));
+        page.damaged.retain(|offset| front.state.is_live(topic, *offset));
+        drop(front);
+        self.counts.found_damaged(topic, &page.damaged);
+        Ok(page)
+    }
+
+    /// As [`Core::read`], if all of it is in memory.
+    pub(crate) fn read_recent(&self, topic: TopicId, from: Offset, limits: Limits) -> Option<Page> {
+        let catalog = self.catalog.lock();
+        let shown = catalog.shown(topic);
+        let first = catalog.index.from(topic, from).next()?;
+        let is_next = first.offset == from && from < shown && catalog.recent(first).is_some();
+        drop(catalog);
+        is_next.then(|| self.read(topic, from, limits).ok()).flatten()
+    }
+
+    /// Where the first message at or above `from` is.
+    fn find(&self, topic: TopicId, from: Offset, shown: Offset, count: usize) -> io::Result<Place> {
+        let catalog = self.catalog.lock();
+        let in_segments = catalog.index.from(topic, from).next().filter(|spot| spot.offset < shown);
+        let sealed: Vec<_> = catalog.sealed.values().cloned().collect();
+        drop(catalog);
+        let mut in_sealed = None::<(Offset, Arc<Sealed>)>;
+        for sealed in sealed {
+            let Some((first, last)) = sealed.range(topic)? else { continue };
+            let first = first.max(from);
+            if last >= from && first < shown && in_sealed.as_ref().is_none_or(|(least, _)| first < *least) {
+                in_sealed = Some((first, sealed));
+            }
+        }
+        Ok(match (in_segments, in_sealed) {
+            (None, None) => Place::Nowhere,
+            (Some(spot), Some((first, sealed))) if first <= spot.offset => Place::Sealed(sealed),
+            (None, Some((_, sealed))) => Place::Sealed(sealed),
+            (Some(_), in_sealed) => {
+                let end = in_sealed.map_or(shown, |(first, _)| first);
+                let catalog = self.catalog.lock();
+                let spots = catalog.index.from(topic, from).take_while(|spot| spot.offset < end).take(count.min(SPOTS));
+                let found = spots.map_while(|spot| {
+                    let source = match catalog.recent(spot) {
+                        Some(bytes) => Source::Memory(bytes),
+                        None => Source::File(catalog.segments.get(&spot.segment)?.segment.file.clone()),
+                    };
+                    Some((spot, source))
+                });
+                Place::Segments(found.collect())
+            }
+        })
+    }
+
+    /// Reads messages that are in segments, as many as fit.
+    fn read_spots(&self, topic: TopicId, spots: &[(Spot, Source)], bytes: usize, page: &mut Page) -> io::Result<()> {
+        let mut window = Window::default();
+        let mut brought: usize = page.messages.iter().map(|message| message.content.len()).sum();
+        for (spot, source) in spots {
+            let stored = match source {
+                Source::Memory(bytes) => content_of(bytes, topic, spot.offset),
+                Source::File(file) => match content_of(&window.record(file, *spot, false)?, topic, spot.offset) {
+                    None => content_of(&window.record(file, *spot, true)?, topic, spot.offset),
+                    found => found,
+                },
+            };
+            match stored {
+                Some((_, content)) if !page.messages.is_empty() && brought + content.len() > bytes => break,
+                Some((timestamp, content)) => {
+                    brought += content.len();
+                    page.messages.push(Stored { offset: spot.offset, timestamp, content });
+                }
+                None => {
+                    page.damaged.push(spot.offset);
+                }
+            }
+            page.next = spot.offset + 1;
+        }
+        Ok(())
+    }
+}
+
+/// The part of a segment that was read last.
+#[derive(Default)]
+struct Window {
+    segment: u64,
+    at: u64,
+    bytes: Bytes,
+}
+
+impl Window {
+    /// The record at a place, as far as the file has it; past the system's cache if what the cache has is bad.
+    fn record(&mut self, file: &Arc<dyn File>, spot: Spot, past_cache: bool) -> io::Result<Bytes> {
+        let position = u64::from(spot.position);
+        if past_cache {
+            return read(file, position, self.needed(spot).unwrap_or(READ), true);
+        }
+        if self.needed(spot).is_none_or(|len| self.rest(spot).len() < len) {
+            let len = self.needed(spot).unwrap_or(HEADER).max(READ);
+            *self = Self { segment: spot.segment, at: position, bytes: read(file, position, len, false)? };
+            if let Some(len) = self.needed(spot).filter(|len| self.bytes.len() < *len) {
+                self.bytes = read(file, position, len, false)?;
+            }
+        }
+        Ok(self.rest(spot))
+    }
+
+    fn rest(&self, spot: Spot) -> Bytes {
+        let at = u64::from(spot.position).checked_sub(self.at).filter(|_| self.segment == spot.segment);
+        let at = at.map_or(self.bytes.len(), |at| (at as usize).min(self.bytes.len()));
+        self.bytes.slice(at..)
+    }
+
+    /// The length of the record, if its header is here and may be one.
+    fn needed(&self, spot: Spot) -> Option<usize> {
+        let len = Frame::read(&self.rest(spot))?.len as usize;
+        (len <= super::sequence::MAX_SEGMENT as usize).then_some(len)
+    }
+}
+
+fn read(file: &Arc<dyn File>, at: u64, len: usize, past_cache: bool) -> io::Result<Bytes> {
+    let mut bytes = vec![0; len];
+    let read = if past_cache { file.read_past_cache(&mut bytes, at) } else { file.read_at(&mut bytes, at) }?;
+    bytes.truncate(read);
+    Ok(bytes.into())
+}
+
+/// Timestamp and content of the message that `bytes` begin with, if it is the one that is looked for, as it was written.
+fn content_of(bytes: &Bytes, topic: TopicId, offset: Offset) -> Option<(u64, Bytes)> {
+    let frame = Frame::read(bytes).filter(|frame| frame.topic == topic && frame.offset == offset)?;
+    if !frame.is_message() || !frame.is_intact(bytes) {
+        return None;
+    }
+    let (timestamp, at) = record::message_parts(bytes)?;
+    let content = bytes.slice(at..frame.len as usize);
+    Some((timestamp, if content.len() <= COPY { Bytes::copy_from_slice(&content) } else { content }))
+}
+
+fn read_ring<'a>(ring: impl IntoIterator<Item = &'a Stored>, from: Offset, shown: Offset, limits: Limits) -> Page {
+    let (mut page, mut bytes) = (Page { next: shown.max(from), ..Page::default() }, 0);
+    for message in ring.into_iter().skip_while(|message| message.offset < from) {
+        if message.offset >= shown {
+            break;
+        }
+        let is_too_much = bytes + message.content.len() > limits.bytes && !page.messages.is_empty();
+        if page.messages.len() == limits.messages || is_too_much {
+            page.next = message.offset;
+            break;
+        }
+        bytes += message.content.len();
+        page.messages.push(message.clone());
+    }
+    page
+}
+
+fn unreadable(error: io::Error) -> StoreError {
+    StoreError::Unreadable(error.to_string())
+}

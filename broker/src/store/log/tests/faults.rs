@@ -1,0 +1,249 @@
+//! Disks that are full, broken or slow: nothing confirmed is lost, and what can go on goes on.
+
+use super::support::{append, batch, create, publish, read_all, settings, settle};
+use crate::store::log::core::{Core, Settings};
+use crate::store::log::disk::simulated::{Operation, Simulated};
+use crate::store::log::disk::{Disk, File};
+use crate::store::log::engine::Log;
+use crate::store::log::write::Wrote;
+use crate::store::{Durability, GroupId, Limits, Op, Progress, Store, StoreError, TopicId};
+use parking_lot::{Condvar, Mutex};
+use std::io;
+use std::sync::Arc;
+
+const TOPIC: TopicId = TopicId(5);
+const GROUP: GroupId = GroupId(9);
+
+fn progress(from: u64, next: u64) -> Op {
+    Op::Progress { topic: TOPIC, group: GROUP, progress: Progress { from, next, ..Progress::default() } }
+}
+
+fn begin(disk: &Simulated, settings: Settings, now: &mut u64) -> Core {
+    let core = Core::open(Arc::new(disk.clone()), settings).expect("it opens");
+    append(&core, vec![create(TOPIC, Durability::Disk)]);
+    append(&core, vec![Op::PutGroup { topic: TOPIC, group: GROUP, settings: bytes::Bytes::new(), start: 0 }]);
+    settle(&core, now);
+    core
+}
+
+#[test]
+fn a_full_disk_stops_publishing_alone_and_until_there_is_room() {
+    let (disk, mut now) = (Simulated::new(3), 0);
+    let settings = Settings { watermark: 256 << 10, ..settings() };
+    let core = begin(&disk, settings, &mut now);
+    disk.set_capacity(Some(1 << 20));
+    let mut confirmed = 0;
+    for _ in 0..10_000 {
+        core.watch_space(None);
+        match core.append(&batch(vec![publish(TOPIC, &[7; 1000])]), Durability::Disk) {
+            Ok(mut ticket) => {
+                settle(&core, &mut now);
+                assert_eq!(ticket.receipt.try_get(), Some(Ok(Durability::Disk)));
+                confirmed += 1;
+            }
+            Err(StoreError::Full { free, watermark }) => {
+                assert!(free < watermark);
+                break;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!(core.stats().is_full && confirmed > 100);
+    // Settling goes on, for longer than one segment holds.
+    for nth in 0..confirmed {
+        let mut ticket = append(&core, vec![progress(nth, nth + 1)]);
+        settle(&core, &mut now);
+        assert_eq!(ticket.receipt.try_get(), Some(Ok(Durability::Disk)), "a settle is taken on a full disk");
+    }
+    core.watch_space(None);
+    let refused = core.append(&batch(vec![publish(TOPIC, b"x")]), Durability::Disk);
+    assert!(matches!(refused, Err(StoreError::Full { .. })));
+    disk.set_capacity(Some(16 << 20));
+    core.watch_space(None);
+    let mut ticket = append(&core, vec![publish(TOPIC, b"again")]);
+    settle(&core, &mut now);
+    assert_eq!(ticket.receipt.try_get(), Some(Ok(Durability::Disk)), "it goes on by itself");
+    let before = read_all(&core, TOPIC);
+    assert_eq!(before.len() as u64, confirmed + 1);
+    disk.power_cut(1);
+    let core = Core::open(Arc::new(disk.clone()), super::support::settings()).expect("it opens");
+    assert_eq!(read_all(&core, TOPIC), before);
+}
+
+/// A write or a sync that fails, once or for ever: nothing is confirmed any more, what is there can be read, and a restart
+/// has all that was confirmed.
+#[test]
+fn a_failed_write_or_sync_ends_confirming_but_not_reading() {
+    for (operation, times) in
+        [(Operation::Write, Some(1)), (Operation::Write, None), (Operation::Sync, Some(1)), (Operation::Sync, None)]
+    {
+        let (disk, mut now) = (Simulated::new(4), 0);
+        let core = begin(&disk, settings(), &mut now);
+        append(&core, vec![publish(TOPIC, b"confirmed")]);
+        settle(&core, &mut now);
+        let confirmed = read_all(&core, TOPIC);
+        disk.fail(operation, "segment", times);
+        let mut doubtful = append(&core, vec![publish(TOPIC, b"doubtful")]);
+        core.write();
+        core.sync();
+        let case = format!("{operation:?} {times:?}");
+        assert!(matches!(doubtful.receipt.try_get(), Some(Err(StoreError::Failed(_)))), "{case}");
+        for op in [publish(TOPIC, b"x"), progress(0, 1)] {
+            let refused = core.append(&batch(vec![op]), Durability::Os);
+            assert!(matches!(refused, Err(StoreError::Failed(_))), "{case}: {refused:?}");
+        }
+        assert!(core.stats().is_poisoned && core.write() == Wrote::Idle && !core.sync() && !core.keep(now), "{case}");
+        assert_eq!(read_all(&core, TOPIC), confirmed, "{case}");
+        disk.heal();
+        disk.power_cut(9);
+        let core = Core::open(Arc::new(disk.clone()), settings()).expect("it opens");
+        assert_eq!(read_all(&core, TOPIC)[..1], confirmed[..], "{case}");
+    }
+}
+
+#[test]
+fn a_failed_read_is_tried_again_and_loses_nothing() {
+    let (disk, mut now) = (Simulated::new(5), 0);
+    let core = begin(&disk, Settings { recent: 0, ..settings() }, &mut now);
+    for _ in 0..100 {
+        append(&core, vec![publish(TOPIC, &[1; 900])]);
+        settle(&core, &mut now);
+    }
+    let all = read_all(&core, TOPIC);
+    for (prefix, from) in [("sealed", 0), ("segment", 99)] {
+        disk.fail(Operation::Read, prefix, Some(1));
+        let limits = Limits { messages: 1, bytes: 0 };
+        let failed = core.read(TOPIC, from, limits);
+        assert!(matches!(failed, Err(StoreError::Unreadable(_))), "{prefix}: {failed:?}");
+        assert_eq!(core.read(TOPIC, from, limits).map(|page| page.messages), Ok(vec![all[from as usize].clone()]));
+    }
+    assert_eq!(core.stats().damaged, 0, "what cannot be read this time is not damaged");
+    disk.fail(Operation::Read, "", None);
+    disk.kill();
+    assert!(Core::open(Arc::new(disk.clone()), settings()).is_err(), "what cannot be read is not taken for an end");
+    disk.heal();
+    let core = Core::open(Arc::new(disk.clone()), settings()).expect("it opens");
+    assert_eq!(read_all(&core, TOPIC), all);
+}
+
+/// A disk whose syncs wait until they are let go.
+#[derive(Clone, Debug)]
+struct Gated {
+    disk: Simulated,
+    gate: Arc<(Mutex<Gate>, Condvar)>,
+}
+
+#[derive(Debug, Default)]
+struct Gate {
+    is_shut: bool,
+    waiting: usize,
+}
+
+#[derive(Debug)]
+struct GatedFile {
+    file: Arc<dyn File>,
+    gate: Arc<(Mutex<Gate>, Condvar)>,
+}
+
+impl Gated {
+    fn file(&self, file: io::Result<Arc<dyn File>>) -> io::Result<Arc<dyn File>> {
+        file.map(|file| Arc::new(GatedFile { file, gate: self.gate.clone() }) as Arc<dyn File>)
+    }
+
+    fn set(&self, is_shut: bool) {
+        self.gate.0.lock().is_shut = is_shut;
+        self.gate.1.notify_all();
+    }
+
+    /// Until a sync waits.
+    fn wait(&self) {
+        let mut gate = self.gate.0.lock();
+        while gate.waiting == 0 {
+            self.gate.1.wait(&mut gate);
+        }
+    }
+}
+
+impl Disk for Gated {
+    fn create(&self, name: &str, len: u64) -> io::Result<Arc<dyn File>> {
+        self.file(self.disk.create(name, len))
+    }
+    fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        self.file(self.disk.open(name))
+    }
+    fn list(&self) -> io::Result<Vec<(String, u64)>> {
+        self.disk.list()
+    }
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.disk.remove(name)
+    }
+    fn sync_dir(&self) -> io::Result<()> {
+        self.disk.sync_dir()
+    }
+    fn free_space(&self) -> io::Result<u64> {
+        self.disk.free_space()
+    }
+}
+
+impl File for GatedFile {
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+    fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
+        self.file.write_at(bytes, at)
+    }
+    fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+        self.file.read_at(buffer, at)
+    }
+    fn read_past_cache(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+        self.file.read_past_cache(buffer, at)
+    }
+    fn sync(&self) -> io::Result<()> {
+        let (gate, changed) = &*self.gate;
+        let mut gate = gate.lock();
+        gate.waiting += 1;
+        changed.notify_all();
+        while gate.is_shut {
+            changed.wait(&mut gate);
+        }
+        gate.waiting -= 1;
+        drop(gate);
+        self.file.sync()
+    }
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+    fn punch(&self, at: u64, len: u64) -> io::Result<()> {
+        self.file.punch(at, len)
+    }
+}
+
+#[tokio::test]
+async fn a_sync_that_hangs_holds_up_nobody_who_did_not_ask_for_it() {
+    let disk = Gated { disk: Simulated::new(6), gate: Arc::default() };
+    // Segments that do not fill up: the next one is made by the same disk.
+    let log =
+        Log::open(Arc::new(disk.clone()), Settings { segment: 4 << 20, group_max: 1 << 20, ..settings() }).unwrap();
+    let weak = TopicId(6);
+    let put = |op| log.append(batch(vec![op]), Durability::Disk).expect("it is taken").receipt;
+    put(create(TOPIC, Durability::Disk)).await.unwrap();
+    put(create(weak, Durability::Os)).await.unwrap();
+    // Its offsets are reserved, and that is synced.
+    put(publish(weak, b"first")).await.unwrap();
+    disk.set(true);
+    let mut strong = log.append(batch(vec![publish(TOPIC, b"disk")]), Durability::Disk).unwrap().receipt;
+    disk.wait();
+    for nth in 0..50u32 {
+        let receipt = log.append(batch(vec![publish(weak, &nth.to_le_bytes())]), Durability::Os).unwrap().receipt;
+        assert_eq!(receipt.await, Ok(Durability::Os));
+    }
+    let page = log.read(weak, 0, Limits { messages: 100, bytes: 1 << 20 }).await.unwrap();
+    assert_eq!(page.messages.len(), 51, "they can be read as well");
+    assert_eq!(strong.try_get(), None);
+    disk.set(false);
+    assert_eq!(strong.await, Ok(Durability::Disk));
+    log.close().await;
+}

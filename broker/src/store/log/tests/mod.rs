@@ -1,0 +1,9 @@
+//! The engine over the simulated disk, step by step, and over a real one.
+
+mod conformance;
+mod damage;
+mod faults;
+mod fsck;
+mod simulation;
+mod steps;
+mod support;

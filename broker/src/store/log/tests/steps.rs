@@ -1,0 +1,58 @@
+//! What each step promises, one at a time.
+
+use super::support::{append, create, open, publish, read_all, settle};
+use crate::store::log::disk::simulated::Simulated;
+use crate::store::{Durability, TopicId};
+
+const TOPIC: TopicId = TopicId(5);
+
+#[test]
+fn what_was_confirmed_is_there_after_a_power_cut() {
+    let (disk, mut now) = (Simulated::new(1), 0);
+    let core = open(&disk).expect("an empty folder opens");
+    append(&core, vec![create(TOPIC, Durability::Disk)]);
+    for nth in 0..2000u32 {
+        let mut ticket = append(&core, vec![publish(TOPIC, &nth.to_le_bytes())]);
+        assert_eq!(ticket.receipt.try_get(), None, "nothing is confirmed before it is written");
+        if nth % 3 == 0 {
+            settle(&core, &mut now);
+            assert_eq!(ticket.receipt.try_get(), Some(Ok(Durability::Disk)));
+        }
+    }
+    settle(&core, &mut now);
+    let before = read_all(&core, TOPIC);
+    assert_eq!(before.len(), 2000);
+    disk.power_cut(3);
+    let core = open(&disk).expect("it opens again");
+    settle(&core, &mut now);
+    assert_eq!(read_all(&core, TOPIC), before);
+    println!("{:?}", disk.names());
+}
+
+#[test]
+fn a_closed_log_gives_the_next_offset_of_a_memory_topic_and_says_that_it_was_closed() {
+    let (disk, mut now) = (Simulated::new(2), 0);
+    let core = open(&disk).expect("an empty folder opens");
+    append(&core, vec![create(TOPIC, Durability::Memory)]);
+    settle(&core, &mut now);
+    for _ in 0..10 {
+        append(&core, vec![publish(TOPIC, b"gone with the process")]);
+    }
+    settle(&core, &mut now);
+    assert_eq!(read_all(&core, TOPIC).len(), 10);
+    let mut last = core.close().expect("it is open");
+    for _ in 0..10 {
+        core.write();
+        core.sync();
+        // Neither adds a group behind the last one.
+        core.mark();
+        now += 1;
+        core.keep(now);
+    }
+    assert_eq!(last.try_get(), Some(Ok(Durability::Disk)));
+    disk.power_cut(5);
+    let core = open(&disk).expect("it opens again");
+    let view = core.view(TOPIC).expect("the topic is there");
+    assert_eq!((view.head, view.visible), (10, 10));
+    assert!(read_all(&core, TOPIC).is_empty());
+}
