@@ -120,6 +120,9 @@ targets! {
     reframe 20_000
     gathering 5_000
     hessian 20_000
+    log_record 20_000
+    log_group 5_000
+    log_snapshot 2_000
     relay 2_000
     engine 2_000
 }

@@ -28,5 +28,5 @@ pub use frames::{codec, fragments, frame};
 pub use metadata::{composite, credentials, mimes, tags};
 pub use relay::relay;
 pub use seeds::seeds;
-pub use towline::fuzzing::{event, gathering, hessian, reframe, route, setup};
+pub use towline::fuzzing::{event, gathering, hessian, log_group, log_record, log_snapshot, reframe, route, setup};
 pub use websocket::{upgrade, websocket};

@@ -30,6 +30,7 @@ pub fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
             vec![vec![0x85], b"\x0fapplication/json".to_vec(), b"\x10application/json".to_vec(), vec![0x85, 0xA6]]
         }
         "tags" => vec![tags()],
+        "log_record" | "log_group" | "log_snapshot" => towline::fuzzing::log_seeds(&target["log_".len()..]),
         "credentials" => vec![bearer("token"), b"\x80\0\x04userpassword".to_vec(), b"\x05simple\0\x01up".to_vec()],
         "websocket" => vec![from_client(), from_server(), controls()],
         "upgrade" => vec![
