@@ -8,9 +8,11 @@ mod check;
 mod check_config;
 mod config;
 mod demo;
+mod fsck;
 mod logs;
 mod serve;
 mod settings;
+mod store;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
@@ -56,6 +58,10 @@ enum Command {
     CheckConfig(check_config::CheckConfigArgs),
     /// Shows the configuration that applies
     Config(config::ConfigArgs),
+    /// Says what a data folder holds and what of it is damaged, and repairs it
+    Fsck(fsck::FsckArgs),
+    /// Looks into a data folder
+    Store(store::StoreArgs),
     /// Prints the version
     #[command(after_help = "Example: towline version")]
     Version,
@@ -74,6 +80,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::CheckConfig(args) => check_config::run(&args),
         Command::Config(args) => config::run(&args),
+        Command::Fsck(args) => fsck::run(&args),
+        Command::Store(args) => store::run(&args),
         Command::Version => print(&format!("towline {}\n", env!("CARGO_PKG_VERSION"))),
     };
     outcome.unwrap_or_else(|failure| {
