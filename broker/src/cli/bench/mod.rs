@@ -43,6 +43,7 @@ mod responder;
 mod rpc;
 mod rsocket;
 mod sides;
+mod store;
 mod storm;
 mod stream;
 mod talk;
@@ -83,6 +84,8 @@ enum Verb {
     Fair(fair::FairArgs),
     /// Messages of many megabytes: whether every byte arrives, and what the broker holds meanwhile
     Large(large::LargeArgs),
+    /// The store in this process, against the raw disk: confirmations, reading back, opening, giving back
+    Store(store::StoreArgs),
     /// The relay that only pumps bytes; the driver starts it
     #[command(hide = true)]
     Yardstick(yardstick::YardstickArgs),
@@ -129,6 +132,7 @@ async fn perform(verb: Verb) -> Result<(), Failure> {
         Verb::Storm(args) => storm::run(args).await,
         Verb::Fair(args) => fair::run(args).await,
         Verb::Large(args) => large::run(args).await,
+        Verb::Store(args) => store::run(args).await,
         Verb::Yardstick(args) => yardstick::run(args).await,
         Verb::Responder(args) => responder::run(args).await,
     }
