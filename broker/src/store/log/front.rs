@@ -84,6 +84,9 @@ struct Reserved {
 /// The least offsets that are reserved at once.
 pub(crate) const RESERVE: u64 = 65_536;
 
+/// Bytes of a segment that are kept for snapshots, and for saying which files count, while there is no next one.
+const OWN: usize = 4 << 10;
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Front {
@@ -94,8 +97,10 @@ pub(crate) struct Front {
     pub stopped: Option<StoreError>,
     /// Why no message is taken.
     pub full: Option<StoreError>,
-    /// Why nothing is taken for now: what is open could not be written anywhere.
+    /// Why no message is taken, and of the rest only what the current segment holds: there is no next one.
     pub spent: Option<StoreError>,
+    /// Bytes the current segment had left when the last group was taken.
+    room: u64,
     open: Open,
     closed: VecDeque<Open>,
     group_max: usize,
@@ -138,6 +143,7 @@ impl Front {
             stopped: None,
             full: None,
             spent: None,
+            room: 0,
             open: Open::new(),
             closed: VecDeque::new(),
             group_max,
@@ -182,10 +188,13 @@ impl Front {
 
     /// Whether a batch may come in at all.
     fn admit(&self, batch: &Batch) -> Result<(), StoreError> {
-        if let Some(why) = self.stopped.as_ref().or(self.spent.as_ref()) {
+        if let Some(why) = &self.stopped {
             return Err(why.clone());
         }
         let publishes = || batch.ops.iter().any(|op| matches!(op, Op::Publish(_)));
+        if let Some(why) = self.spent.as_ref().filter(|_| publishes() || !self.has_room(batch)) {
+            return Err(why.clone());
+        }
         if let Some(why) = self.full.as_ref().filter(|_| publishes()) {
             return Err(why.clone());
         }
@@ -194,6 +203,12 @@ impl Front {
             return Err(StoreError::BatchSize { bytes, max });
         }
         self.state.check(batch)
+    }
+
+    /// True if the current segment holds a batch behind what is open, and behind that some records of the log's own.
+    fn has_room(&self, batch: &Batch) -> bool {
+        let waiting: usize = self.closed.iter().chain([&self.open]).map(|open| open.bytes.len() + group::HEADER).sum();
+        (waiting + size(batch) + OWN) as u64 <= self.room
     }
 
     /// The durability its receipt waits for, and those of its topics that are kept in memory alone.
@@ -355,6 +370,7 @@ impl Front {
         if len as u64 > room {
             return Taken::TooLong;
         }
+        self.room = room - len as u64;
         Taken::Group(Box::new(
             self.closed.pop_front().unwrap_or_else(|| std::mem::replace(&mut self.open, Open::new())),
         ))

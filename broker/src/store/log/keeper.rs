@@ -110,17 +110,14 @@ impl Core {
             return false;
         }
         let mut keeper = self.keeper.lock();
-        let done = self.prepare(&mut keeper).and_then(|done| {
-            Ok(done || self.leave(&mut keeper)? || self.snapshot(&mut keeper, now)? || self.seal(&mut keeper)?)
-        });
-        match done {
+        match self.step(&mut keeper, now) {
             Ok(done) => {
                 keeper.failures = 0;
                 done
             }
             Err(error) if is_full(&error) => {
                 self.watch_space(Some(0));
-                false
+                self.release(&mut keeper)
             }
             // What was begun is begun again, in a new file: nothing of it counts yet.
             Err(error) if keeper.failures < FAILURES => {
@@ -134,6 +131,32 @@ impl Core {
                 false
             }
         }
+    }
+
+    /// The next segment comes first, unless there was no room for it: then what gives room back does.
+    fn step(&self, keeper: &mut Keeper, now: u64) -> io::Result<bool> {
+        if self.front.lock().spent.is_none() {
+            return Ok(self.prepare(keeper)? || self.tidy(keeper, now)?);
+        }
+        match self.tidy(keeper, now) {
+            Err(error) if is_full(&error) && keeper.spares.is_empty() => self.prepare(keeper),
+            Ok(false) => self.prepare(keeper),
+            done => done,
+        }
+    }
+
+    fn tidy(&self, keeper: &mut Keeper, now: u64) -> io::Result<bool> {
+        Ok(self.leave(keeper)? || self.snapshot(keeper, now)? || self.seal(keeper)?)
+    }
+
+    /// Gives a spare file's room to a snapshot or a sealed file, behind which more is given back; false if there is none.
+    fn release(&self, keeper: &mut Keeper) -> bool {
+        let Some(spare) = keeper.spares.pop() else { return false };
+        let removed = self.disk.remove(&spare.to_string()).and_then(|()| self.disk.sync_dir());
+        if let Err(error) = &removed {
+            tracing::warn!(%error, "a spare file could not be removed");
+        }
+        removed.is_ok()
     }
 
     /// Makes the next segment ready, if there is none.
@@ -152,13 +175,15 @@ impl Core {
 
     fn make_next(&self, keeper: &mut Keeper) -> io::Result<()> {
         let (id, seed) = self.fresh_file();
+        // The last one is for what gives room back.
+        let more = keeper.spares.len() > 1;
         let segment = if keeper.spares.len() > self.settings.spares {
             let spare = keeper.spares.pop().expect("there are more than none");
             Segment::from_spare(&*self.disk, spare, id, seed)?
         } else {
             match Segment::create_filled(&*self.disk, id, seed, self.settings.segment) {
                 // What is published waits for room anyway; what is in reserve is for settling and for getting room.
-                Err(error) if is_full(&error) => match keeper.spares.pop() {
+                Err(error) if is_full(&error) => match keeper.spares.pop_if(|_| more) {
                     Some(spare) => Segment::from_spare(&*self.disk, spare, id, seed)?,
                     None => return Err(error),
                 },
@@ -304,7 +329,12 @@ impl Core {
         let keep = |topic, offsets| kept(&state, topic, offsets);
         let (id, seed) = self.fresh_file();
         let file = FileId { kind: Kind::Sealed, id, seed };
-        let made = if full.is_empty() {
+        let is_spent = self.front.lock().spent.is_some();
+        // What takes no room to give back comes first, if there is none.
+        let dead = if is_spent { self.dead(&keep)? } else { Vec::new() };
+        let made = if !dead.is_empty() {
+            Some((None, dead))
+        } else if full.is_empty() {
             if keeper.looked_at == newest.sequence {
                 return Ok(false);
             }

@@ -43,6 +43,18 @@ impl Core {
         self.check(sealed, replaces)
     }
 
+    /// Sealed files nothing of which is kept.
+    pub(crate) fn dead(&self, keep: &Keep<'_>) -> io::Result<Vec<u64>> {
+        let all: Vec<Arc<Sealed>> = self.catalog.lock().sealed.values().cloned().collect();
+        let mut dead = Vec::new();
+        for sealed in &all {
+            if sealed.live_bytes(keep)? == 0 {
+                dead.push(sealed.id().id);
+            }
+        }
+        Ok(dead)
+    }
+
     /// Merges sealed files, if there are some to merge: those of which less than half is kept, and small ones.
     pub(crate) fn merge_some(&self, id: FileId, keep: &Keep<'_>) -> io::Result<Option<Made>> {
         let all: Vec<Arc<Sealed>> = self.catalog.lock().sealed.values().cloned().collect();

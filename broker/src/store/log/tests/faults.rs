@@ -70,6 +70,53 @@ fn a_full_disk_stops_publishing_alone_and_until_there_is_room() {
     assert_eq!(read_all(&core, TOPIC), before);
 }
 
+/// Others have filled the disk behind the watermark: settling goes on all the same, and when messages are given up, the store
+/// gets its room back by itself.
+#[test]
+fn what_is_given_up_on_a_disk_without_any_room_gives_the_room_back() {
+    let (disk, mut now) = (Simulated::new(6), 0);
+    let core = begin(&disk, Settings { watermark: 64 << 10, spares: 3, ..settings() }, &mut now);
+    for _ in 0..400 {
+        append(&core, vec![publish(TOPIC, &[7; 1000])]);
+        settle(&core, &mut now);
+    }
+    disk.set_capacity(Some(1 << 30));
+    let used = (1 << 30) - disk.free_space().expect("the disk tells");
+    disk.set_capacity(Some(used));
+    core.watch_space(None);
+    let refused = core.append(&batch(vec![publish(TOPIC, b"x")]), Durability::Disk);
+    assert!(matches!(refused, Err(StoreError::Full { .. })), "{refused:?}");
+    // A segment holds some 200 settles; the room of full ones is used again and again.
+    for nth in 0..2000 {
+        let mut ticket = append(&core, vec![progress(nth % 400, nth % 400 + 1)]);
+        go_on(&core, &mut now);
+        assert_eq!(ticket.receipt.try_get(), Some(Ok(Durability::Disk)), "the settle {nth}");
+    }
+    let head = core.view(TOPIC).expect("it is there").head;
+    let give_up = batch(vec![Op::Trim { topic: TOPIC, to: head }]);
+    let mut is_given_up = false;
+    for _ in 0..100 {
+        is_given_up = is_given_up || core.append(&give_up, Durability::Disk).is_ok();
+        go_on(&core, &mut now);
+        // Snapshots are taken every few seconds.
+        now += 1000;
+        core.watch_space(None);
+    }
+    assert!(is_given_up, "giving up is never refused for long");
+    assert!(disk.free_space().expect("the disk tells") > used / 2, "most of it was given back");
+    assert!(core.append(&batch(vec![publish(TOPIC, b"x")]), Durability::Disk).is_ok());
+}
+
+/// As [`settle`], on a disk where some step may be due for ever.
+fn go_on(core: &Core, now: &mut u64) {
+    for _ in 0..20 {
+        core.write();
+        core.sync();
+        *now += 1;
+        core.keep(*now);
+    }
+}
+
 /// A write or a sync that fails, once or for ever: nothing is confirmed any more, what is there can be read, and a restart
 /// has all that was confirmed.
 #[test]
