@@ -37,7 +37,11 @@ impl Threads {
         let running = loops.map(|(name, run)| {
             let (core, is_stopping) = (core.clone(), is_stopping.clone());
             let thread = std::thread::Builder::new().name(name.to_owned());
-            thread.spawn(move || run(&core, &is_stopping)).expect("a thread can be started while the broker starts")
+            let run = move || {
+                let _fails = Fails(&core);
+                run(&core, &is_stopping);
+            };
+            thread.spawn(run).expect("a thread can be started while the broker starts")
         });
         Self { is_stopping, running: Mutex::new(running.into()) }
     }
@@ -49,6 +53,17 @@ impl Threads {
         for thread in self.running.lock().drain(..) {
             // It has said why, if it panicked.
             let _ = thread.join();
+        }
+    }
+}
+
+/// A thread that panics takes the store with it: else nobody would ever be answered again.
+struct Fails<'a>(&'a Core);
+
+impl Drop for Fails<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.poison("running the store", &std::io::Error::other("a thread has panicked"));
         }
     }
 }

@@ -173,7 +173,7 @@ fn a_failed_read_is_tried_again_and_loses_nothing() {
     assert_eq!(read_all(&core, TOPIC), all);
 }
 
-/// A disk whose syncs wait until they are let go.
+/// A disk whose syncs wait until they are let go, or panic.
 #[derive(Clone, Debug)]
 struct Gated {
     disk: Simulated,
@@ -183,6 +183,7 @@ struct Gated {
 #[derive(Debug, Default)]
 struct Gate {
     is_shut: bool,
+    panics: bool,
     waiting: usize,
 }
 
@@ -251,6 +252,7 @@ impl File for GatedFile {
     fn sync(&self) -> io::Result<()> {
         let (gate, changed) = &*self.gate;
         let mut gate = gate.lock();
+        assert!(!gate.panics, "as asked for");
         gate.waiting += 1;
         changed.notify_all();
         while gate.is_shut {
@@ -292,5 +294,20 @@ async fn a_sync_that_hangs_holds_up_nobody_who_did_not_ask_for_it() {
     assert_eq!(strong.try_get(), None);
     disk.set(false);
     assert_eq!(strong.await, Ok(Durability::Disk));
+    log.close().await;
+}
+
+#[tokio::test]
+async fn a_thread_that_panics_fails_the_store_and_leaves_nobody_waiting() {
+    let disk = Gated { disk: Simulated::new(7), gate: Arc::default() };
+    let log =
+        Log::open(Arc::new(disk.clone()), Settings { segment: 4 << 20, group_max: 1 << 20, ..settings() }).unwrap();
+    let put = |op| log.append(batch(vec![op]), Durability::Disk);
+    put(create(TOPIC, Durability::Disk)).unwrap().receipt.await.unwrap();
+    disk.gate.0.lock().panics = true;
+    let lost = put(publish(TOPIC, b"lost")).unwrap().receipt.await;
+    assert!(matches!(lost, Err(StoreError::Failed(_))), "{lost:?}");
+    let refused = put(publish(TOPIC, b"refused"));
+    assert!(matches!(refused, Err(StoreError::Failed(_))), "{refused:?}");
     log.close().await;
 }
