@@ -192,6 +192,7 @@ impl Core {
         };
         *self.next.lock() = Some(segment);
         self.to_write.set();
+        self.to_sync.set();
         Ok(())
     }
 

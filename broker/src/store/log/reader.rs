@@ -73,9 +73,12 @@ impl Core {
                 break;
             }
         }
-        // What was given up may still be in a file, among messages that are kept.
+        // What was given up may still be in a file, among messages that are kept: below the floor alone.
         let front = self.front.lock();
-        page.messages.retain(|message| front.state.is_live(topic, message.offset));
+        let floor = front.state.topic(topic).map_or(Offset::MAX, |topic| topic.floor);
+        if page.messages.first().is_some_and(|first| first.offset < floor) {
+            page.messages.retain(|message| front.state.is_live(topic, message.offset));
+        }
         page.damaged.retain(|offset| front.state.is_live(topic, *offset));
         drop(front);
         self.counts.found_damaged(topic, &page.damaged);

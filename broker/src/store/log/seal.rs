@@ -7,12 +7,16 @@ use super::file::FileId;
 use super::sealed::{Damage, Keep, Kept, MOST_BYTES, Piece, Sealed, merge, sort, write};
 use super::sequence::Sequence;
 use crate::store::log::mutant::{self, Mutant};
-use crate::store::record::Frame;
+use crate::store::record::{self, Frame};
 use crate::store::{Offset, TopicId};
 use hashbrown::HashMap;
 use std::io;
 use std::sync::Arc;
 
+/// Bytes of records that are sorted in memory at once: a segment is read once for each such part of a sealed file.
+const SORTED: usize = 16 << 20;
+/// Bytes of a segment that are read at once.
+const WINDOW: usize = 1 << 20;
 /// So many small files are merged at once, at least.
 const SMALL: usize = 4;
 
@@ -38,7 +42,7 @@ impl Core {
         if pieces.is_empty() {
             return Ok((None, replaces));
         }
-        let records = sort(&files, pieces, MOST_BYTES);
+        let records = sort(&files, pieces, SORTED);
         let sealed = write(&*self.disk, &self.directories, id, &replaces, bytes as u64, records)?;
         self.check(sealed, replaces)
     }
@@ -109,17 +113,26 @@ fn pieces_of(
     spots: &[(TopicId, super::index::Spot)],
     keep: &Keep<'_>,
 ) -> io::Result<Vec<Piece>> {
-    let mut bytes = vec![0; file.len()? as usize];
-    let read = file.read_at(&mut bytes, 0)?;
-    bytes.truncate(read);
     let kept = spots.iter().filter(|(topic, spot)| keep(*topic, spot.offset..=spot.offset) != Kept::Nothing);
-    let pieces = kept.map(|(topic, spot)| {
-        let frame = bytes.get(spot.position as usize..).and_then(Frame::read);
+    let mut pieces: Vec<Piece> = kept
+        .map(|(topic, spot)| {
+            let position = u64::from(spot.position);
+            Piece { topic: *topic, offset: spot.offset, segment: nth, len: 0, position }
+        })
+        .collect();
+    pieces.sort_unstable_by_key(|piece| piece.position);
+    let (mut window, mut from, mut read) = (vec![0; WINDOW], 0, 0);
+    for piece in &mut pieces {
+        let header = |from: u64, read| (piece.position - from) as usize..read;
+        if piece.position + record::HEADER as u64 > from + read as u64 {
+            from = piece.position;
+            read = file.read_at(&mut window, from)?;
+        }
+        let frame = Frame::read(&window[header(from, read)]);
         // A length that is not right any more fails the record's check, as it should.
-        let len = frame.map_or(0, |frame| frame.len).min(MOST_BYTES as u32);
-        Piece { topic: *topic, offset: spot.offset, segment: nth, len, position: u64::from(spot.position) }
-    });
-    Ok(pieces.collect())
+        piece.len = frame.map_or(0, |frame| frame.len).min(MOST_BYTES as u32);
+    }
+    Ok(pieces)
 }
 
 /// True if another file holds offsets of a topic between those of the chosen ones: then one read of a topic would have to go

@@ -14,8 +14,10 @@ const MARK_AFTER: Duration = Duration::from_millis(10);
 const SOON: Duration = Duration::from_millis(100);
 /// A mark is synced after so long.
 const LATE: Duration = Duration::from_secs(60);
-/// How often it is looked for what is due and how much room there is.
+/// How often it is looked for what is due.
 const LOOK: Duration = Duration::from_millis(200);
+/// How often it is looked how much room there is, and which duplicates nobody has to know any more.
+const SECOND: Duration = Duration::from_secs(1);
 /// How long one group waits at most when sealing is behind.
 const SLOW: Duration = Duration::from_millis(20);
 
@@ -140,7 +142,7 @@ fn keep_all(core: &Core, is_stopping: &AtomicBool) {
     let mut looked = None::<Instant>;
     while !is_stopping.load(Ordering::Acquire) {
         let now = begun.elapsed().as_millis() as u64;
-        if looked.is_none_or(|looked| looked.elapsed() >= LOOK) {
+        if looked.is_none_or(|looked| looked.elapsed() >= SECOND) {
             looked = Some(Instant::now());
             core.watch_space(None);
             core.front.lock().state.expire(now);

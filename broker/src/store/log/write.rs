@@ -112,12 +112,11 @@ impl Core {
         self.counts.messages.fetch_add(open.messages, Ordering::Relaxed);
         let is_mark = bytes.len() == group::HEADER && open.flags == 0;
         let frozen = open.frozen.take();
-        let segments: Vec<u64> = {
+        {
             let mut catalog = self.catalog.lock();
             catalog.wrote(sequence, &bytes);
             catalog.show(&open.shown_written);
-            catalog.segments.keys().copied().collect()
-        };
+        }
         let waiters = std::mem::take(&mut open.synced);
         let (lost, is_news) = {
             let mut certainty = self.certainty.lock();
@@ -130,7 +129,7 @@ impl Core {
         }
         if let Some((state, mut files)) = frozen {
             // All that the folder needs: what of it is missing at an opening, was there.
-            files.extend(segments);
+            files.extend(self.catalog.lock().segments.keys());
             self.keeper.lock().frozen(sequence, state, files);
             self.to_keep.set();
         }
