@@ -119,6 +119,8 @@ pub(crate) struct Core {
     pub sealed: Signal,
     pub directories: Arc<Directories>,
     pub is_poisoned: AtomicBool,
+    /// Segments that end here or before may be sealed: see the keeper.
+    pub sealable: AtomicU64,
     /// The next id of a file.
     pub ids: AtomicU64,
     pub seeds: Mutex<fastrand::Rng>,

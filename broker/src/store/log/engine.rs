@@ -93,6 +93,7 @@ impl Core {
             to_keep: Signal::default(),
             sealed: Signal::default(),
             is_poisoned: AtomicBool::new(false),
+            sealable: AtomicU64::new(0),
             ids: AtomicU64::new(survey.next_id),
             seeds: Mutex::new(seeds),
             directories,

@@ -25,9 +25,12 @@ use std::collections::BTreeSet;
 use std::io;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Milliseconds after which a snapshot is taken if anything was written since the last one, though no segment is full.
 const AT_LEAST: u64 = 10_000;
+/// Full segments behind the newest snapshot for which the next one is taken at once.
+const PRESSING: usize = 2;
 /// Steps in a row that may fail before the store does.
 const FAILURES: u32 = 3;
 /// Segments that wait to be written again instead of being made anew.
@@ -261,6 +264,7 @@ impl Core {
                 let (old, _) = keeper.counting.remove(0);
                 keeper.leaving.push(Leaving::Remove(old));
             }
+            self.sealable.store(keeper.sealable().0, Ordering::Relaxed);
             if keeper.counting.len() == 2 {
                 keeper.leaving.extend(keeper.former.drain(..).map(Leaving::Remove));
             }
@@ -273,9 +277,13 @@ impl Core {
         let since = now.saturating_sub(keeper.taken_at);
         let written = self.certainty.lock().written();
         let newest = keeper.counting.last().map_or(Sequence::default(), |(_, newest)| newest.sequence);
-        let is_full = self.full_segments().iter().any(|(_, end)| *end > keeper.sealable());
+        let full = self.full_segments();
+        let is_full = full.iter().any(|(_, end)| *end > keeper.sealable());
+        // Under load segments fill up faster: sealing waits for two snapshots behind them.
+        let is_pressing = full.iter().filter(|(_, end)| *end > newest).count() >= PRESSING;
         let is_due = keeper.counting.len() < 2 || is_full || since >= AT_LEAST && written > newest && !self.is_marked();
-        if !is_due || since < self.settings.snapshot_every && !keeper.counting.is_empty() {
+        let is_early = since < self.settings.snapshot_every && !is_pressing;
+        if !is_due || is_early && !keeper.counting.is_empty() {
             return Ok(false);
         }
         (keeper.is_asked, keeper.taken_at) = (true, now);
@@ -295,9 +303,10 @@ impl Core {
         catalog.segments.values().filter_map(|held| Some((held.clone(), held.end?))).collect()
     }
 
-    /// How many of them there are.
-    pub(crate) fn full_segments_count(&self) -> usize {
-        self.catalog.lock().segments.values().filter(|held| held.end.is_some()).count()
+    /// How many of them could be sealed.
+    pub(crate) fn backlog(&self) -> usize {
+        let sealable = Sequence(self.sealable.load(Ordering::Relaxed));
+        self.catalog.lock().segments.values().filter(|held| held.end.is_some_and(|end| end <= sealable)).count()
     }
 
     /// Seals full segments, or merges files, or takes over what was sealed once its record is certain.

@@ -131,7 +131,7 @@ fn sync_all(core: &Core, is_stopping: &AtomicBool) {
 
 /// Publishing waits a little for sealing, if that is behind (rule 9).
 fn slow_down(core: &Core) {
-    if core.full_segments_count() > core.settings.backlog {
+    if core.backlog() > core.settings.backlog {
         core.to_keep.set();
         core.sealed.wait(SLOW);
     }

@@ -1,8 +1,10 @@
 //! What each step promises, one at a time.
 
-use super::support::{append, create, open, publish, read_all, settle};
+use super::support::{append, create, open, publish, read_all, settings, settle};
+use crate::store::log::core::{Core, Settings};
 use crate::store::log::disk::simulated::Simulated;
 use crate::store::{Durability, TopicId};
+use std::sync::Arc;
 
 const TOPIC: TopicId = TopicId(5);
 
@@ -55,4 +57,19 @@ fn a_closed_log_gives_the_next_offset_of_a_memory_topic_and_says_that_it_was_clo
     let view = core.view(TOPIC).expect("the topic is there");
     assert_eq!((view.head, view.visible), (10, 10));
     assert!(read_all(&core, TOPIC).is_empty());
+}
+
+#[test]
+fn segments_that_fill_up_between_two_snapshots_are_sealed_all_the_same() {
+    let (disk, mut now) = (Simulated::new(3), 0);
+    let settings = Settings { snapshot_every: u64::MAX, ..settings() };
+    let core = Core::open(Arc::new(disk.clone()), settings).expect("an empty folder opens");
+    append(&core, vec![create(TOPIC, Durability::Disk)]);
+    for _ in 0..400 {
+        append(&core, vec![publish(TOPIC, &[7; 1000])]);
+        settle(&core, &mut now);
+    }
+    assert!(core.full_segments().len() <= 5, "{} segments wait to be sealed", core.full_segments().len());
+    assert!(core.backlog() <= 1, "what can be sealed is");
+    assert_eq!(read_all(&core, TOPIC).len(), 400);
 }
