@@ -11,8 +11,15 @@ use crate::crate_path;
 use crate::parse::text;
 use crate::parse::{set, text_of, unknown, word};
 
-/// One variant: a code and its fields.
-struct Case {
+/// One variant.
+enum Case {
+    Typed(Typed),
+    /// `Rpc(RpcError)`: passes through as it is.
+    Transparent(Ident),
+}
+
+/// A code and its fields.
+struct Typed {
     ident: Ident,
     code: String,
     next: Option<LitStr>,
@@ -50,15 +57,14 @@ pub(crate) fn expand(item: TokenStream) -> Result<TokenStream> {
     let error = Ident::new("error", Span::mixed_site());
     let message = Ident::new("message", Span::mixed_site());
     let writes = cases.iter().map(|case| write(case, &krate, &message));
-    let reads = cases.iter().map(|case| read(case, &typed));
+    let reads = cases.iter().filter_map(|case| read(case, &typed));
     Ok(quote! {
         impl #krate::ServiceError for #ident {
             fn into_rpc(self) -> #krate::RpcError {
                 let #message = ::std::string::ToString::to_string(&self);
-                let #typed = match &self {
+                match self {
                     #(#writes)*
-                };
-                #typed.into_rpc()
+                }
             }
 
             #[allow(unused_mut, reason = "only fields change it")]
@@ -78,23 +84,29 @@ pub(crate) fn expand(item: TokenStream) -> Result<TokenStream> {
 }
 
 fn write(case: &Case, krate: &Path, message: &Ident) -> TokenStream {
-    let Case { ident, code, next, fields } = case;
+    let Typed { ident, code, next, fields } = match case {
+        Case::Typed(typed) => typed,
+        Case::Transparent(ident) => {
+            let inner = Ident::new("inner", Span::mixed_site());
+            return quote!(Self::#ident(#inner) => #inner,);
+        }
+    };
     let names = fields.iter().map(|field| &field.ident);
     let next = next.iter();
-    let with = fields.iter().map(|Field { ident, name, .. }| quote!(.with(#name, #ident)));
+    let with = fields.iter().map(|Field { ident, name, .. }| quote!(.with(#name, &#ident)));
     quote! {
         Self::#ident { #(#names),* } => {
-            #krate::TypedError::new(#code, #message) #(.with_next(#next))* #(#with)*
+            #krate::TypedError::new(#code, #message) #(.with_next(#next))* #(#with)* .into_rpc()
         }
     }
 }
 
-fn read(case: &Case, typed: &Ident) -> TokenStream {
-    let Case { ident, code, fields, .. } = case;
+fn read(case: &Case, typed: &Ident) -> Option<TokenStream> {
+    let Case::Typed(Typed { ident, code, fields, .. }) = case else { return None };
     let takes = fields
         .iter()
         .map(|Field { ident, name, rust_name, ty }| quote!(#ident: #typed.take::<#ty>(#name, #rust_name)?));
-    quote!(#code => ::core::option::Option::Some(Self::#ident { #(#takes),* }),)
+    Some(quote!(#code => ::core::option::Option::Some(Self::#ident { #(#takes),* }),))
 }
 
 fn krate(item: &DeriveInput) -> Result<Path> {
@@ -113,9 +125,10 @@ fn cases(data: &DataEnum) -> Result<Vec<Case>> {
     let mut cases = Vec::new();
     for variant in &data.variants {
         let (case, span) = case(variant)?;
-        if let Some(owner) = owners.insert(case.code.clone(), &variant.ident) {
-            let why =
-                format!("the code `{}` is the one of `{owner}` too: a caller could not tell them apart", case.code);
+        if let Case::Typed(Typed { code, .. }) = &case
+            && let Some(owner) = owners.insert(code.clone(), &variant.ident)
+        {
+            let why = format!("the code `{code}` is the one of `{owner}` too: a caller could not tell them apart");
             return Err(Error::new(span, why));
         }
         cases.push(case);
@@ -127,12 +140,25 @@ fn cases(data: &DataEnum) -> Result<Vec<Case>> {
 fn case(variant: &Variant) -> Result<(Case, Span)> {
     let mut code: Option<LitStr> = None;
     let mut next: Option<LitStr> = None;
+    let mut is_transparent = false;
     for attr in ours(&variant.attrs) {
         attr.parse_nested_meta(|meta| match word(&meta).as_str() {
             "code" => set(&mut code, &meta, text_of),
             "next" => set(&mut next, &meta, text_of),
-            _ => Err(unknown(&meta, "#[service_error(..)]", &["code", "next"])),
+            "transparent" => {
+                is_transparent = true;
+                Ok(())
+            }
+            _ => Err(unknown(&meta, "#[service_error(..)]", &["code", "next", "transparent"])),
         })?;
+    }
+    if is_transparent {
+        return match &variant.fields {
+            Fields::Unnamed(fields) if fields.unnamed.len() == 1 && code.is_none() && next.is_none() => {
+                Ok((Case::Transparent(variant.ident.clone()), variant.ident.span()))
+            }
+            _ => Err(Error::new_spanned(variant, "a transparent variant is `Name(RpcError)`, without code and next")),
+        };
     }
     let fields = match &variant.fields {
         Fields::Unit => Vec::new(),
@@ -149,7 +175,7 @@ fn case(variant: &Variant) -> Result<(Case, Span)> {
     if code.is_empty() {
         return Err(Error::new(span, "a code is not empty"));
     }
-    Ok((Case { ident: variant.ident.clone(), code, next, fields }, span))
+    Ok((Case::Typed(Typed { ident: variant.ident.clone(), code, next, fields }), span))
 }
 
 fn field(field: &syn::Field) -> Option<Field> {

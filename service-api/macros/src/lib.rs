@@ -54,7 +54,8 @@ pub fn service(arguments: TokenStream, item: TokenStream) -> TokenStream {
 
 /// Makes an enum the error type of methods: `code` is the variant in kebab-case, `detail` its named fields, `message` its `Display`.
 ///
-/// On a variant: `#[service_error(code = "unknown-topic", next = "what to do next")]`. On the enum: `#[service_error(crate = "path")]`.
+/// On a variant: `#[service_error(code = "unknown-topic", next = "what to do next")]`; `#[service_error(transparent)]` on
+/// `Rpc(RpcError)`, which travels as the error it holds and arrives as `CallError::Rpc`. On the enum: `#[service_error(crate = "path")]`.
 #[proc_macro_derive(ServiceError, attributes(service_error))]
 pub fn service_error(item: TokenStream) -> TokenStream {
     error::expand(item.into()).unwrap_or_else(syn::Error::into_compile_error).into()
