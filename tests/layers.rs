@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 
 /// From the bottom up.
-const LAYERS: [&str; 8] = ["config", "metrics", "shutdown", "link", "routing", "relay", "services", "http"];
+const LAYERS: [&str; 10] =
+    ["config", "metrics", "shutdown", "store", "link", "routing", "mq", "relay", "services", "http"];
 
 fn sources(folder: &Path, found: &mut Vec<(usize, String)>, layer: usize) {
     for entry in fs::read_dir(folder).expect("the folder is there").flatten() {

@@ -6,6 +6,7 @@
 //!  link/                        a connection as others see it: streams, windows, outbox, writer
 //!  routing/                     who serves what
 //!  relay/                       sockets in, frames across
+//!  mq/                          durable topics and their groups
 //!  services/                    what the broker itself serves, as ordinary responders on in-process links
 //!  http/                        the management port
 //! ```
@@ -18,6 +19,7 @@ pub mod fuzzing;
 pub mod http;
 mod link;
 pub mod metrics;
+mod mq;
 mod relay;
 mod routing;
 mod services;
@@ -56,6 +58,14 @@ pub enum StartError {
         path: PathBuf,
         /// What is wrong.
         why: String,
+    },
+    /// The data folder is there, and cannot be opened.
+    #[error("cannot open the data folder `{path}`: {error}; see data.directory and `towline fsck`")]
+    Data {
+        /// As configured.
+        path: PathBuf,
+        /// What is wrong.
+        error: String,
     },
     /// A service of the broker itself cannot be mounted: a defect.
     #[error("cannot mount the broker's own services: {0}; this is a defect, please report it")]
@@ -98,12 +108,20 @@ impl Broker {
             listeners.push(listener);
         }
         let routes = Arc::<Routes>::default();
+        let path = &config.data.directory;
+        let topics = Arc::new(mq::Folder::new(path, meters.queue.clone()));
+        topics
+            .open_existing()
+            .await
+            .map_err(|error| StartError::Data { path: path.clone(), error: error.to_string() })?;
+        observe_topics(&meters, &topics);
         let relay = relay(&config, layers, meters, routes.clone());
         observe(&relay);
         let (tasks, lifecycle) = (Tasks::default(), Lifecycle::default());
         tasks.spawn(relay::keep_time(relay.clone()));
         tasks.spawn(relay::keep_budget(relay.clone()));
-        let services = services::mount(&relay, &config.listen.advertised).await.map_err(StartError::Services)?;
+        let services =
+            services::mount(&relay, &config.listen.advertised, topics).await.map_err(StartError::Services)?;
         let mut addresses = Vec::new();
         for listener in listeners {
             addresses.extend(listener.address());
@@ -256,5 +274,24 @@ fn observe(relay: &Arc<Relay>) {
         meters.streams_open.set(streams as f64);
         meters.outbox_bytes.set(queued as f64);
         meters.parked_bytes.set(parked as f64);
+    });
+}
+
+/// The same of durable topics.
+fn observe_topics(meters: &Meters, topics: &Arc<mq::Folder>) {
+    let weak = Arc::downgrade(topics);
+    meters.before_scrape(move |meters| {
+        let Some((topics, stats)) = weak.upgrade().and_then(|topics| topics.stats()) else { return };
+        let queue = &meters.queue;
+        queue.topics.set(topics as f64);
+        queue.store_disk_bytes.set(stats.disk_bytes as f64);
+        queue.store_free_bytes.set(stats.free_bytes as f64);
+        queue.store_failed.set(if stats.is_poisoned { 1.0 } else { 0.0 });
+    });
+    let weak = Arc::downgrade(topics);
+    meters.render_too(move |out| {
+        if let Some(topics) = weak.upgrade() {
+            topics.render(out);
+        }
     });
 }

@@ -120,7 +120,7 @@ impl Default for Management {
     }
 }
 
-/// Where the store will keep its files; nothing is created there yet.
+/// Where durable topics are kept; made when the first topic is created.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Data {

@@ -3,10 +3,12 @@
 use super::families::{Counters, Gauges, Registry};
 use super::labels::{CloseReason, EventOutcome, Interaction, LinkKind, PushOutcome, RequestRefusal, SetupRefusal};
 use super::process::Process;
+use super::queue::QueueMeters;
 use ::metrics::{Counter, Gauge};
 use metrics_exporter_prometheus::{PrometheusHandle, PrometheusRecorder};
 use parking_lot::Mutex;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Every metric of the relay; a field's metric is named in [`Meters::new`].
@@ -47,7 +49,11 @@ pub struct Meters {
     pub services_registered: Gauge,
     pub instances: Gauge,
 
+    /// Those of durable topics.
+    pub queue: Arc<QueueMeters>,
+
     observers: Observers,
+    sections: Sections,
     handle: PrometheusHandle,
     started: Instant,
 }
@@ -92,7 +98,10 @@ impl Meters {
             services_registered: at.gauge("towline_services_registered", "Services with at least one instance."),
             instances: at.gauge("towline_instances", "Instances of applications with at least one link."),
 
+            queue: Arc::new(QueueMeters::new(recorder)),
+
             observers: Observers::default(),
+            sections: Sections::default(),
             handle: recorder.handle(),
             started: Instant::now(),
         }
@@ -104,12 +113,20 @@ impl Meters {
         self.observers.0.lock().push(Box::new(observe));
     }
 
+    /// Appends to each scrape what is rendered elsewhere: series whose labels are not known before.
+    pub fn render_too(&self, render: impl Fn(&mut String) + Send + Sync + 'static) {
+        self.sections.0.lock().push(Box::new(render));
+    }
+
     /// Everything in the Prometheus text format, version 0.0.4.
     pub fn render(&self) -> String {
         for observe in self.observers.0.lock().iter() {
             observe(self);
         }
         let mut text = self.handle.render();
+        for render in self.sections.0.lock().iter() {
+            render(&mut text);
+        }
         Process::read(self.started.elapsed()).render(&mut text);
         text
     }
@@ -123,5 +140,16 @@ struct Observers(Mutex<Vec<Observe>>);
 impl fmt::Debug for Observers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} observers", self.0.lock().len())
+    }
+}
+
+type Render = Box<dyn Fn(&mut String) + Send + Sync>;
+
+#[derive(Default)]
+struct Sections(Mutex<Vec<Render>>);
+
+impl fmt::Debug for Sections {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} sections", self.0.lock().len())
     }
 }

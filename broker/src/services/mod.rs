@@ -4,14 +4,17 @@
 //! names, and nothing bounds what waits for them but the service behind.
 //!
 //! ```text
-//!  control   health, registry (discovery, configuration, administration: later)
+//!  control   health, registry, topics (discovery, configuration: later)
 //!  starter   what the Java starters call on their broker, in Hessian
-//!  queue     nothing yet: durable topics, on a link of their own so that bulk publishing delays no health probe
+//!  queue     durable topics, on a link of their own so that bulk publishing delays no health probe
 //! ```
 
+mod caller;
 mod health;
+mod queue;
 mod registry;
 mod starter;
+mod topics;
 
 /// Arguments of a call in Hessian.
 pub fn hessian(bytes: &[u8]) {
@@ -19,18 +22,20 @@ pub fn hessian(bytes: &[u8]) {
 }
 
 use crate::metrics::LinkKind;
+use crate::mq::Folder;
 use crate::relay::{Relay, attach};
 use rsocket::engine::{Connection, Payload};
 use rsocket::transport::memory_pair;
 use std::sync::Arc;
 use towline_responder::{App, AppBuilder, Serve, StartError};
-use towline_service_api::builtin::{HealthServer, RegistryServer};
+use towline_service_api::builtin::{HealthServer, QueueServer, RegistryServer, TopicsServer};
 
 /// The broker's own services.
 #[derive(Debug)]
 pub(crate) struct Services {
     apps: Vec<App>,
     starter: Connection,
+    topics: Arc<Folder>,
 }
 
 impl Services {
@@ -40,6 +45,7 @@ impl Services {
             app.close().await;
         }
         self.starter.close(None);
+        self.topics.close().await;
     }
 }
 
@@ -47,7 +53,11 @@ impl Services {
 ///
 /// # Errors
 /// If one cannot be mounted: a defect of this program.
-pub(crate) async fn mount(relay: &Arc<Relay>, advertised: &[String]) -> Result<Services, StartError> {
+pub(crate) async fn mount(
+    relay: &Arc<Relay>,
+    advertised: &[String],
+    topics: Arc<Folder>,
+) -> Result<Services, StartError> {
     let (broker, starter) = memory_pair("towline.starter");
     attach(relay, Arc::new(broker), LinkKind::Memory);
     let starter = starter::mount(Arc::new(starter), relay, advertised);
@@ -55,9 +65,10 @@ pub(crate) async fn mount(relay: &Arc<Relay>, advertised: &[String]) -> Result<S
     let _refusal = starter.request_response(Payload::default()).await;
     let control = link(relay, "towline.control")
         .serve(HealthServer::new(health::Check::new(relay.registry.routes().clone())))
-        .serve(RegistryServer::new(registry::Register::new(relay.clone())));
-    let queue = link(relay, "towline.queue");
-    Ok(Services { apps: vec![control.start().await?, queue.start().await?], starter })
+        .serve(RegistryServer::new(registry::Register::new(relay.clone())))
+        .serve(TopicsServer::new(topics::Administration::new(topics.clone())));
+    let queue = link(relay, "towline.queue").serve(QueueServer::new(queue::Topics::new(topics.clone())));
+    Ok(Services { apps: vec![control.start().await?, queue.start().await?], starter, topics })
 }
 
 /// One end of a link inside the process, as an app.

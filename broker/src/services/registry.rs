@@ -1,9 +1,7 @@
+use super::caller::Caller;
 use crate::link::Link;
-use crate::relay::{CALLER_MIME, Relay};
-use rsocket::metadata::{Composite, Mime};
-use serde::Deserialize;
+use crate::relay::Relay;
 use std::sync::Arc;
-use towline_responder::Handling;
 use towline_service_api::builtin::{Exposed, Identity, RefusedService, Registry};
 use towline_service_api::{RpcError, ServiceKey};
 
@@ -12,24 +10,13 @@ pub(super) struct Register {
     relay: Arc<Relay>,
 }
 
-/// Who calls, as the broker tells its own services.
-#[derive(Deserialize)]
-struct Caller {
-    link: u64,
-    uuid: String,
-    name: String,
-}
-
 impl Register {
     pub(super) fn new(relay: Arc<Relay>) -> Self {
         Self { relay }
     }
 
     fn caller(&self) -> Result<(Caller, Arc<Link>), RpcError> {
-        let metadata = Handling::metadata().unwrap_or_default();
-        let entry = Composite::new(&metadata).find(Mime::Name(CALLER_MIME));
-        let caller = entry.and_then(|json| serde_json::from_slice::<Caller>(json).ok());
-        let caller = caller.ok_or_else(|| RpcError::invalid("only an app's own connection can be asked about"))?;
+        let caller = Caller::of_this_request()?;
         let link = self.relay.link(caller.link).ok_or_else(|| RpcError::canceled("the connection is closed"))?;
         Ok((caller, link))
     }

@@ -203,6 +203,7 @@ impl Store for Log {
                 let _ = last.await;
             }
             self.threads.stop(&self.core);
+            self.core.disk.release();
         }
         .boxed()
     }

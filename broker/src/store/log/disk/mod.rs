@@ -43,6 +43,9 @@ pub(crate) trait Disk: Send + Sync + fmt::Debug + 'static {
 
     /// Bytes that may still be allocated.
     fn free_space(&self) -> io::Result<u64>;
+
+    /// Nothing will be done with it any more: another process may use the folder.
+    fn release(&self) {}
 }
 
 /// One open file; all methods may be called at the same time.

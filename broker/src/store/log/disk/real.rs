@@ -1,6 +1,7 @@
 //! A folder of the system's, held by this process alone.
 
 use super::{Disk, File};
+use parking_lot::Mutex;
 use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate, fstatvfs};
 use rustix::io::{Errno, retry_on_intr};
 use std::fs::{self, DirBuilder, OpenOptions, TryLockError};
@@ -38,7 +39,7 @@ pub(crate) struct RealDisk {
     path: PathBuf,
     folder: fs::File,
     /// The lock lasts as long as this is open.
-    _lock: fs::File,
+    lock: Mutex<Option<fs::File>>,
 }
 
 #[derive(Debug)]
@@ -64,7 +65,7 @@ impl RealDisk {
         }
         let lock = Self::lock(folder)?;
         let directory = fs::File::open(folder).map_err(failed("opened"))?;
-        Ok(Self { path: folder.to_owned(), folder: directory, _lock: lock })
+        Ok(Self { path: folder.to_owned(), folder: directory, lock: Mutex::new(Some(lock)) })
     }
 
     fn lock(folder: &Path) -> Result<fs::File, OpenError> {
@@ -165,6 +166,10 @@ impl Disk for RealDisk {
             Err(error) => return Err(error),
         }
         self.folder.sync_all()
+    }
+
+    fn release(&self) {
+        self.lock.lock().take();
     }
 
     fn free_space(&self) -> io::Result<u64> {

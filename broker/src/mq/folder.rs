@@ -1,0 +1,95 @@
+//! The data folder: opened at the start if there is something in it, else when the first topic is created.
+//!
+//! A broker that only relays makes no files.
+
+use super::Queues;
+use crate::metrics::QueueMeters;
+use crate::store::{Log, LogSettings, Stats, Store};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::sync::OnceCell;
+use towline_service_api::builtin::QueueError;
+
+/// Where the topics of a broker are.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    path: PathBuf,
+    meters: Arc<QueueMeters>,
+    queues: OnceCell<Arc<Queues>>,
+}
+
+/// The data folder cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct NotOpened(String);
+
+impl Folder {
+    pub(crate) fn new(path: &Path, meters: Arc<QueueMeters>) -> Self {
+        Self { path: path.to_owned(), meters, queues: OnceCell::new() }
+    }
+
+    /// Opens it, if it is there.
+    ///
+    /// # Errors
+    /// It is there and cannot be opened.
+    pub(crate) async fn open_existing(&self) -> Result<(), NotOpened> {
+        let is_there = std::fs::read_dir(&self.path).is_ok_and(|mut files| files.next().is_some());
+        if is_there {
+            self.open().await?;
+        }
+        Ok(())
+    }
+
+    async fn open(&self) -> Result<&Arc<Queues>, NotOpened> {
+        let open = async {
+            let path = self.path.clone();
+            let opened = tokio::task::spawn_blocking(move || Log::open_folder(&path, LogSettings::default())).await;
+            let log = opened.map_err(|e| NotOpened(e.to_string()))?.map_err(|e| NotOpened(e.to_string()))?;
+            let queues = Queues::open(Arc::new(log) as Arc<dyn Store>, self.meters.clone(), volume(&self.path));
+            queues.await.map_err(|error| NotOpened(error.to_string()))
+        };
+        self.queues.get_or_try_init(|| open).await
+    }
+
+    pub(crate) fn meters(&self) -> &QueueMeters {
+        &self.meters
+    }
+
+    /// Appends the series of topics and groups, for whoever scrapes.
+    pub(crate) fn render(&self, out: &mut String) {
+        if let Some(queues) = self.queues.get() {
+            queues.render(out);
+        }
+    }
+
+    /// How many topics there are, and how the store is.
+    pub(crate) fn stats(&self) -> Option<(usize, Stats)> {
+        let queues = self.queues.get()?;
+        Some((queues.list("").len(), queues.shared.store.stats()))
+    }
+
+    /// The topics, if there are any.
+    pub(crate) fn queues(&self) -> Option<&Arc<Queues>> {
+        self.queues.get()
+    }
+
+    /// The topics, in a folder that is made if it is not there.
+    ///
+    /// # Errors
+    /// `store-failed`.
+    pub(crate) async fn made(&self) -> Result<&Arc<Queues>, QueueError> {
+        self.open().await.map_err(|error| QueueError::StoreFailed { why: error.to_string() })
+    }
+
+    /// Records everything and closes the store.
+    pub(crate) async fn close(&self) {
+        if let Some(queues) = self.queues.get() {
+            queues.close().await;
+        }
+    }
+}
+
+/// Bytes of the volume that a folder is on, or a terabyte if the system does not say.
+fn volume(path: &Path) -> u64 {
+    rustix::fs::statvfs(path).map_or(1 << 40, |volume| volume.f_blocks.saturating_mul(volume.f_frsize))
+}

@@ -1,0 +1,101 @@
+//! What all topics and groups use.
+
+use super::Queues;
+use super::clock::Clock;
+use crate::metrics::QueueMeters;
+use crate::store::{Offset, Store, TopicId};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+use tokio::sync::Notify;
+use towline_service_api::RpcError;
+use towline_service_api::builtin::QueueError;
+
+/// Bytes received and not yet confirmed, of all publishers together.
+const INTAKE: usize = 64 << 20;
+/// When a publisher that was refused for it may try again.
+const RETRY_AFTER: Duration = Duration::from_millis(50);
+/// What a message costs beside its bytes.
+const COST: usize = 256;
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Clock,
+    pub(crate) meters: Arc<QueueMeters>,
+    /// Groups that read ahead now.
+    pub(crate) readers: AtomicUsize,
+    intake: AtomicUsize,
+    /// Heads of topics when the broker was started after an unclean stop: what is below may have been handed over.
+    suspects: HashMap<TopicId, Offset>,
+    queues: OnceLock<Weak<Queues>>,
+    /// A topic that drops its oldest messages is full.
+    pub(crate) is_crowded: Notify,
+}
+
+/// Bytes of the intake that are taken; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    shared: Arc<Shared>,
+    bytes: usize,
+}
+
+impl Shared {
+    pub(super) fn new(
+        store: Arc<dyn Store>,
+        meters: Arc<QueueMeters>,
+        suspects: HashMap<TopicId, Offset>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            store,
+            clock: Clock::start(),
+            meters,
+            readers: AtomicUsize::new(0),
+            intake: AtomicUsize::new(0),
+            suspects,
+            queues: OnceLock::new(),
+            is_crowded: Notify::new(),
+        })
+    }
+
+    pub(super) fn belongs_to(&self, queues: Weak<Queues>) {
+        let _ = self.queues.set(queues);
+    }
+
+    pub(crate) fn queues(&self) -> Option<Arc<Queues>> {
+        self.queues.get()?.upgrade()
+    }
+
+    /// What of a topic is below it, may have been handed over before the last stop.
+    pub(crate) fn suspect(&self, topic: TopicId) -> Offset {
+        self.suspects.get(&topic).copied().unwrap_or_default()
+    }
+
+    /// Takes room for messages on their way.
+    ///
+    /// # Errors
+    /// REJECTED: publishers have more on their way than the broker holds.
+    pub(crate) fn hold(self: &Arc<Self>, messages: usize, bytes: usize) -> Result<Hold, QueueError> {
+        let bytes = bytes + COST * messages;
+        let held = self.intake.fetch_add(bytes, Ordering::Relaxed);
+        let hold = Hold { shared: self.clone(), bytes };
+        if held + bytes > INTAKE && held > 0 {
+            self.meters.over_budget.increment(1);
+            let text = "more was published than the broker holds before it is confirmed";
+            return Err(QueueError::Rpc(RpcError::rejected(text, Some(RETRY_AFTER))));
+        }
+        Ok(hold)
+    }
+
+    /// Whether more would be held now.
+    pub(crate) fn has_room(&self) -> bool {
+        self.intake.load(Ordering::Relaxed) < INTAKE
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.shared.intake.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,111 @@
+//! How much a topic holds: bytes by offset, in coarse steps, and what may still come before its depth is looked at again.
+
+use crate::store::{Offset, Op, TopicId};
+use bytes::Bytes;
+use std::collections::VecDeque;
+
+/// Entries of a topic that hold its marks: the key is the offset, the value the bytes of all messages below it.
+pub(crate) const MARK: &[u8] = b"mark/";
+
+/// Bytes between two marks, at most and at least.
+const STEP: (u64, u64) = (64 << 10, 16 << 20);
+
+#[derive(Debug, Default)]
+pub(super) struct Intake {
+    /// The offset the next message gets, unless the broker leaves some out.
+    pub(super) head: Offset,
+    /// Bytes of all messages ever published.
+    total: u64,
+    marks: VecDeque<(Offset, u64)>,
+    /// Messages and bytes that may come before the depth is looked at again.
+    pub(super) allowance: Option<(u64, u64)>,
+}
+
+impl Intake {
+    /// As the store knows it: entries under [`MARK`], and the head.
+    pub(super) fn restore(entries: &[(Bytes, Bytes)], head: Offset) -> Self {
+        let number = |bytes: &[u8]| bytes.try_into().map(u64::from_be_bytes).ok();
+        let marks = entries.iter().filter_map(|(key, value)| {
+            let offset = number(key.strip_prefix(MARK)?)?;
+            Some((offset, number(value)?))
+        });
+        let marks: VecDeque<_> = marks.collect();
+        let total = marks.back().map_or(0, |(_, total)| *total);
+        Self { head, total, marks, allowance: None }
+    }
+
+    /// Messages were appended, the first at `offset`. The operation that records a mark, now and then: it goes with the next
+    /// batch.
+    pub(super) fn add(&mut self, topic: TopicId, offset: Offset, messages: u64, bytes: u64, most: u64) -> Option<Op> {
+        self.head = self.head.max(offset + messages);
+        self.total += bytes;
+        if let Some((left, left_bytes)) = &mut self.allowance {
+            (*left, *left_bytes) = (left.saturating_sub(messages), left_bytes.saturating_sub(bytes));
+        }
+        let step = if most == 0 { STEP.1 } else { (most / 16).clamp(STEP.0, STEP.1) };
+        let last = self.marks.back().map_or(0, |(_, total)| *total);
+        (self.total - last >= step).then(|| {
+            self.marks.push_back((self.head, self.total));
+            let key = [MARK, &self.head.to_be_bytes()].concat().into();
+            Op::Put { topic, key, value: Bytes::copy_from_slice(&self.total.to_be_bytes()) }
+        })
+    }
+
+    /// Bytes of the messages from an offset on, about.
+    pub(super) fn bytes_from(&self, offset: Offset) -> u64 {
+        let at = self.marks.partition_point(|(mark, _)| *mark <= offset);
+        let (low, low_bytes) = if at == 0 { (0, 0) } else { self.marks[at - 1] };
+        let (high, high_bytes) = self.marks.get(at).copied().unwrap_or((self.head, self.total));
+        let (span, bytes) = (high.saturating_sub(low), high_bytes.saturating_sub(low_bytes));
+        let part = offset.saturating_sub(low).min(span);
+        let inside = if span == 0 { 0 } else { (u128::from(bytes) * u128::from(part) / u128::from(span)) as u64 };
+        self.total - (low_bytes + inside).min(self.total)
+    }
+
+    /// The lowest offset from which on there are at most so many bytes, to a mark.
+    pub(super) fn offset_of_last(&self, bytes: u64) -> Offset {
+        let fits = self.marks.iter().find(|(_, total)| self.total - total <= bytes);
+        let first = if self.total <= bytes { Some(0) } else { None };
+        first.or(fits.map(|(offset, _)| *offset)).unwrap_or(self.head)
+    }
+
+    /// What is below `floor` is not kept any more: the operations that forget its marks.
+    pub(super) fn trim(&mut self, topic: TopicId, floor: Offset) -> Vec<Op> {
+        let mut ops = Vec::new();
+        while self.marks.get(1).is_some_and(|(next, _)| *next <= floor) {
+            if let Some((offset, _)) = self.marks.pop_front() {
+                ops.push(Op::Remove { topic, key: [MARK, &offset.to_be_bytes()].concat().into() });
+            }
+        }
+        ops
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_known_to_a_step_and_survive_a_restart() {
+        let topic = TopicId(7);
+        let mut intake = Intake::default();
+        let mut entries = Vec::new();
+        for offset in 0..1000 {
+            if let Some(Op::Put { key, value, .. }) = intake.add(topic, offset, 1, 1000, 1 << 20) {
+                entries.push((key, value));
+            }
+        }
+        assert!(entries.len() > 10, "marks are made");
+        assert_eq!(intake.bytes_from(0), 1_000_000);
+        for offset in [0, 10, 500, 999] {
+            assert!(intake.bytes_from(offset).abs_diff((1000 - offset) * 1000) <= 65_536, "{offset}");
+        }
+        let restored = Intake::restore(&entries, 1000);
+        assert!(restored.bytes_from(500).abs_diff(500_000) <= 2 * 65_536);
+        let kept = intake.offset_of_last(100_000);
+        assert!(intake.bytes_from(kept) <= 100_000 && kept < 1000);
+        let forgotten = intake.trim(topic, 500);
+        assert!(!forgotten.is_empty());
+        assert!(intake.bytes_from(600).abs_diff(400_000) <= 65_536, "what is kept is known as before");
+    }
+}

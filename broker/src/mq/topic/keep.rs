@@ -1,0 +1,117 @@
+//! What a topic gives up: by age, by size, by count, or because somebody said so.
+
+use super::Topic;
+use crate::mq::refusal;
+use crate::store::{Limits, Offset, Op};
+use std::sync::Arc;
+use towline_service_api::builtin::{OnFull, QueueError};
+
+/// A topic without messages is looked at again so much later, in milliseconds.
+const LATER: u64 = 10_000;
+
+impl Topic {
+    /// Gives up what retention says, but for what groups need, unless they are to be passed over.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub(crate) async fn keep(self: &Arc<Self>) -> Result<(), QueueError> {
+        let Some(view) = self.shared.store.topic(self.id) else { return Ok(()) };
+        for group in self.groups() {
+            group.look_at_oldest(view.visible).await;
+        }
+        let config = self.config();
+        let set = |limit: Option<u64>| limit.filter(|limit| *limit > 0);
+        let mut to = view.floor;
+        if let Some(age) = set(config.retention_ms) {
+            to = to.max(self.older_than(age, view.floor, view.visible).await?);
+        }
+        if let Some(messages) = set(config.retention_messages) {
+            to = to.max(view.head.saturating_sub(messages));
+        }
+        if let Some(bytes) = set(config.retention_bytes) {
+            to = to.max(self.intake.lock().offset_of_last(bytes));
+        }
+        let needed = self.groups().iter().map(|group| group.next()).min();
+        if config.keep_until_acked == Some(true) {
+            to = to.min(needed.unwrap_or(to));
+        }
+        if config.on_full == Some(OnFull::DropOldest) {
+            to = to.max(self.overflow(view.floor, view.head, &config));
+        }
+        self.trim(view.floor, to.min(view.visible)).await
+    }
+
+    /// The first offset that is younger than `age`; looked up only once the oldest message can be older.
+    async fn older_than(&self, age: u64, floor: Offset, visible: Offset) -> Result<Offset, QueueError> {
+        let now = self.shared.clock.now();
+        if self.age_due.load(std::sync::atomic::Ordering::Relaxed) > now {
+            return Ok(floor);
+        }
+        let refused = |error| refusal::of_store(&self.name, error);
+        let mut to = floor;
+        if floor < visible {
+            to = self.shared.store.offset_at(self.id, now.saturating_sub(age)).await.map_err(refused)?;
+        }
+        let limits = Limits { messages: 1, bytes: 1 };
+        let page = self.shared.store.read(self.id, to, limits).await.map_err(refused)?;
+        let due = page.messages.first().map_or(now + LATER.min(age), |oldest| oldest.timestamp + age);
+        self.age_due.store(due.max(now + 1), std::sync::atomic::Ordering::Relaxed);
+        Ok(to)
+    }
+
+    /// Where a topic that drops its oldest messages is to begin.
+    fn overflow(&self, floor: Offset, head: Offset, config: &towline_service_api::builtin::TopicConfig) -> Offset {
+        // A little more than has to be, so that not every message makes room for itself alone.
+        let limit = |limit: Option<u64>| limit.filter(|limit| *limit > 0).map(|limit| limit - limit / 16);
+        let intake = self.intake.lock();
+        let (depth, depth_bytes) = self.depth(&intake, floor, head);
+        let mut to = floor;
+        if let Some(limit) = limit(config.max_depth_messages).filter(|limit| depth > *limit) {
+            to = to.max(head.saturating_sub(limit));
+        }
+        if let Some(limit) = limit(config.max_depth_bytes).filter(|limit| depth_bytes > *limit) {
+            to = to.max(intake.offset_of_last(limit));
+        }
+        to
+    }
+
+    /// Gives up what is below `to`; groups that have not settled it go on behind it.
+    async fn trim(&self, floor: Offset, to: Offset) -> Result<(), QueueError> {
+        if to <= floor {
+            return Ok(());
+        }
+        for group in self.groups().iter().filter(|group| group.next() < to) {
+            let removed = group.give_up(to);
+            self.shared.meters.removed_unacked.increment(removed);
+            group.flush().await?;
+        }
+        let mut ops = vec![Op::Trim { topic: self.id, to }];
+        {
+            let mut intake = self.intake.lock();
+            ops.extend(intake.trim(self.id, to));
+            intake.allowance = None;
+        }
+        self.age_due.store(0, std::sync::atomic::Ordering::Relaxed);
+        self.commit(ops).await
+    }
+
+    /// Removes all messages there are, whoever needs them; about how many.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub(crate) async fn purge(&self) -> Result<u64, QueueError> {
+        let unknown = || QueueError::UnknownTopic { topic: self.name.to_string() };
+        let view = self.shared.store.topic(self.id).ok_or_else(unknown)?;
+        for group in self.groups() {
+            group.seek(view.head).await?;
+        }
+        let mut ops = vec![Op::Trim { topic: self.id, to: view.head }];
+        {
+            let mut intake = self.intake.lock();
+            ops.extend(intake.trim(self.id, view.head));
+            intake.allowance = None;
+        }
+        self.commit(ops).await?;
+        Ok(view.head - view.floor)
+    }
+}

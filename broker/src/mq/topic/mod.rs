@@ -1,0 +1,396 @@
+//! One topic: takes messages, and knows its groups.
+//!
+//! ```text
+//!  publish --check--> intake (a mutex) --batch--> the store ---receipt---> confirmed, and its groups are told
+//! ```
+//! Invariant: messages get their offsets in the order in which `accept` was called.
+
+mod accept;
+mod intake;
+mod keep;
+
+pub(crate) use accept::{Accepted, Incoming};
+pub(crate) use intake::MARK;
+
+use super::dispatcher::Dispatcher;
+use super::message::Content;
+use super::schedule::Schedule;
+use super::settings::{self, GroupRest, TopicRest};
+use super::shared::Shared;
+use super::{filter::Filter, names, refusal};
+use crate::store::{
+    self, Batch, GroupId, Limits, Offset, Op, Page, Publish, Receipt, StoreError, Ticket, TopicId, TopicSettings,
+};
+use bytes::Bytes;
+use intake::Intake;
+use parking_lot::{Mutex, RwLock};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use towline_service_api::builtin::{
+    ConsumeOptions, GroupMode, GroupStatus, QueueError, Start, TopicConfig, TopicStatus,
+};
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Topic {
+    pub(crate) id: TopicId,
+    pub(crate) name: Arc<str>,
+    shared: Arc<Shared>,
+    rest: RwLock<TopicRest>,
+    groups: RwLock<BTreeMap<String, Arc<Dispatcher>>>,
+    intake: Mutex<Intake>,
+    /// One at a time creates groups.
+    creating: tokio::sync::Mutex<()>,
+    is_deleted: AtomicBool,
+    /// Its messages that are not due yet, once there was one.
+    pub(in crate::mq) schedule: tokio::sync::OnceCell<Arc<Schedule>>,
+    /// Before then no message is too old, milliseconds.
+    age_due: AtomicU64,
+}
+
+impl Topic {
+    /// A topic as the store knows it, with its groups.
+    pub(crate) fn open(shared: &Arc<Shared>, id: TopicId, settings: &TopicSettings) -> Arc<Self> {
+        let rest: TopicRest = serde_json::from_slice(&settings.rest).unwrap_or_default();
+        let name: Arc<str> = settings.name.as_str().into();
+        let view = shared.store.topic(id);
+        let (head, ids) = view.map(|view| (view.head, view.groups)).unwrap_or_default();
+        let mut groups = BTreeMap::new();
+        // Of scheduled messages the schedule is the only reader.
+        let ids = if rest.scheduled_of.is_some() { Vec::new() } else { ids };
+        for group in ids {
+            let Some(view) = shared.store.group(id, group) else { continue };
+            let known = view.settings.as_deref().and_then(|rest| serde_json::from_slice::<GroupRest>(rest).ok());
+            let rest = known.unwrap_or_else(|| GroupRest { name: format!("lost-{}", group.0), ..GroupRest::default() });
+            let name_of_group = rest.name.clone();
+            let dispatcher = Dispatcher::open(shared, (name.clone(), id), group, &view, rest);
+            groups.insert(name_of_group, Arc::new(dispatcher));
+        }
+        let intake = Intake::restore(&shared.store.entries(id, MARK), head);
+        Arc::new(Self {
+            id,
+            name,
+            shared: shared.clone(),
+            rest: RwLock::new(rest),
+            groups: RwLock::new(groups),
+            intake: Mutex::new(intake),
+            creating: tokio::sync::Mutex::default(),
+            is_deleted: AtomicBool::new(false),
+            schedule: tokio::sync::OnceCell::new(),
+            age_due: AtomicU64::new(0),
+        })
+    }
+
+    /// All of its configuration.
+    pub(crate) fn config(&self) -> TopicConfig {
+        self.rest.read().config.clone()
+    }
+
+    pub(crate) fn rest(&self) -> TopicRest {
+        self.rest.read().clone()
+    }
+
+    pub(crate) fn durability(&self) -> store::Durability {
+        settings::stored(self.rest.read().config.durability.unwrap_or_default())
+    }
+
+    /// Sets it to something else: in the store first.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub(crate) async fn set(&self, rest: TopicRest) -> Result<(), QueueError> {
+        let settings = to_settings(&self.name, &rest);
+        self.commit(vec![Op::PutTopic { topic: self.id, settings }]).await?;
+        *self.rest.write() = rest;
+        self.intake.lock().allowance = None;
+        self.age_due.store(0, Ordering::Relaxed);
+        Ok(())
+    }
+
+    pub(crate) fn status(&self) -> TopicStatus {
+        let view = self.shared.store.topic(self.id);
+        let (floor, head) = view.map(|view| (view.floor, view.head)).unwrap_or_default();
+        let (config, paused) = {
+            let rest = self.rest.read();
+            (rest.config.clone(), rest.paused)
+        };
+        let (depth, depth_bytes) = self.depth(&self.intake.lock(), floor, head);
+        let groups = self.groups.read().keys().cloned().collect();
+        let topic = self.name.to_string();
+        let scheduled = self.scheduled();
+        TopicStatus { topic, config, paused, floor, head, depth, depth_bytes, scheduled, groups }
+    }
+
+    /// Messages, and about how many bytes, that some group has not settled, or, without groups, all that are kept.
+    fn depth(&self, intake: &Intake, floor: Offset, head: Offset) -> (u64, u64) {
+        let groups = self.groups.read();
+        if groups.is_empty() {
+            return (head.saturating_sub(floor), intake.bytes_from(floor));
+        }
+        let messages = groups.values().map(|group| group.depth(head)).max().unwrap_or_default();
+        let next = groups.values().map(|group| group.next()).min().unwrap_or_default();
+        (messages, intake.bytes_from(next))
+    }
+
+    /// The groups, by name.
+    pub(crate) fn groups(&self) -> Vec<Arc<Dispatcher>> {
+        self.groups.read().values().cloned().collect()
+    }
+
+    /// How a group is.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub(crate) async fn group_status(&self, group: &Dispatcher) -> Result<GroupStatus, QueueError> {
+        let (mut status, oldest) = (group.status(self.head()), group.oldest());
+        if status.depth > 0 {
+            let page = self.read_page(oldest, Limits { messages: 1, bytes: 1 }).await?;
+            status.oldest = page.messages.first().map(|stored| stored.timestamp);
+        }
+        Ok(status)
+    }
+
+    /// Messages that are not due yet.
+    pub(crate) fn scheduled(&self) -> u64 {
+        self.schedule.get().map_or(0, |schedule| schedule.len())
+    }
+
+    /// Whether more would be taken now.
+    pub(crate) fn has_room(&self) -> bool {
+        self.shared.has_room()
+    }
+
+    /// One group.
+    ///
+    /// # Errors
+    /// `unknown-group`.
+    pub(crate) fn group(&self, name: &str) -> Result<Arc<Dispatcher>, QueueError> {
+        let unknown = || QueueError::UnknownGroup { topic: self.name.to_string(), group: name.to_owned() };
+        self.groups.read().get(name).cloned().ok_or_else(unknown)
+    }
+
+    /// A group of these options, which is made if it is not there: then it starts where they say, as of now.
+    ///
+    /// # Errors
+    /// `group-differs`, `invalid-name`, `invalid-filter`, `invalid-offset`, `mode-differs`, or what the store says.
+    pub(crate) async fn ensure_group(&self, name: &str, asked: &ConsumeOptions) -> Result<Arc<Dispatcher>, QueueError> {
+        names::check_group(name)?;
+        self.check_options(name, asked)?;
+        // Where it starts is fixed by when it was asked for, whoever is before it at the store.
+        let head = self.intake.lock().head;
+        let found = self.groups.read().get(name).cloned();
+        if let Some(group) = found {
+            return self.check_group(group, asked);
+        }
+        let _one = self.creating.lock().await;
+        let found = self.groups.read().get(name).cloned();
+        if let Some(group) = found {
+            return self.check_group(group, asked);
+        }
+        self.check_alive()?;
+        let start = self.start(asked.start.as_ref().unwrap_or(&Start::Latest), head).await?;
+        let rest = GroupRest { name: name.to_owned(), options: settings::group_filled(asked) };
+        let group = GroupId(self.shared.store.fresh_id());
+        let settings = serde_json::to_vec(&rest).unwrap_or_default().into();
+        self.commit(vec![Op::PutGroup { topic: self.id, group, settings, start }]).await?;
+        let view = self.shared.store.group(self.id, group);
+        let view = view.ok_or_else(|| QueueError::UnknownTopic { topic: self.name.to_string() })?;
+        let dispatcher = Dispatcher::open(&self.shared, (self.name.clone(), self.id), group, &view, rest);
+        let dispatcher = Arc::new(dispatcher);
+        self.groups.write().insert(name.to_owned(), dispatcher.clone());
+        self.intake.lock().allowance = None;
+        Ok(dispatcher)
+    }
+
+    fn check_options(&self, group: &str, options: &ConsumeOptions) -> Result<(), QueueError> {
+        if let Some(why) = settings::group_objection(options) {
+            return Err(refusal::invalid_options(why));
+        }
+        if let Some(filter) = &options.filter {
+            let invalid = |why: &str| QueueError::InvalidFilter { filter: filter.clone(), why: why.to_owned() };
+            Filter::parse(filter).map_err(invalid)?;
+        }
+        match options.mode {
+            Some(mode @ (GroupMode::KeyOrdered | GroupMode::Broadcast)) => {
+                let mode = if mode == GroupMode::Broadcast { "broadcast" } else { "keyOrdered" };
+                let why = "this broker has shared and exclusive groups".to_owned();
+                let (topic, group) = (self.name.to_string(), group.to_owned());
+                Err(QueueError::ModeDiffers { topic, group, mode: mode.to_owned(), why })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_group(&self, group: Arc<Dispatcher>, asked: &ConsumeOptions) -> Result<Arc<Dispatcher>, QueueError> {
+        match settings::group_differs(asked, &group.options()) {
+            None => Ok(group),
+            Some(option) => {
+                let (topic, group) = (self.name.to_string(), group.name.clone());
+                Err(QueueError::GroupDiffers { topic, group, option: option.to_owned() })
+            }
+        }
+    }
+
+    /// The offset that is meant.
+    ///
+    /// # Errors
+    /// `invalid-offset`, `unknown-group`, or what the store says.
+    pub(crate) async fn start(&self, start: &Start, head: Offset) -> Result<Offset, QueueError> {
+        let floor = self.shared.store.topic(self.id).map_or(0, |view| view.floor);
+        match start {
+            Start::Latest => Ok(head),
+            Start::Earliest => Ok(floor),
+            Start::Offset(offset) if *offset > head => {
+                let (topic, why) = (self.name.to_string(), format!("the next message gets {head}"));
+                Err(QueueError::InvalidOffset { topic, offset: *offset, why })
+            }
+            Start::Offset(offset) => Ok((*offset).max(floor)),
+            Start::Time(time) => {
+                let found = self.shared.store.offset_at(self.id, *time).await;
+                found.map_err(|error| refusal::of_store(&self.name, error))
+            }
+            Start::CopyOf(group) => Ok(self.group(group)?.oldest()),
+        }
+    }
+
+    /// The offset the next message gets.
+    pub(crate) fn head(&self) -> Offset {
+        self.intake.lock().head
+    }
+
+    /// Changes the options of a group.
+    ///
+    /// # Errors
+    /// `unknown-group`, or as [`Self::ensure_group`].
+    pub(crate) async fn alter_group(&self, name: &str, asked: &ConsumeOptions) -> Result<Arc<Dispatcher>, QueueError> {
+        let group = self.group(name)?;
+        self.check_options(name, asked)?;
+        let there = group.options();
+        if asked.mode.is_some() && asked.mode != there.mode {
+            let (topic, group, option) = (self.name.to_string(), name.to_owned(), "mode".to_owned());
+            return Err(QueueError::GroupDiffers { topic, group, option });
+        }
+        let options = settings::group_over(asked, &there);
+        let rest = GroupRest { name: name.to_owned(), options: options.clone() };
+        let settings = serde_json::to_vec(&rest).unwrap_or_default().into();
+        // What the old filter passed over is recorded before the new one counts.
+        group.flush().await?;
+        self.commit(vec![Op::PutGroup { topic: self.id, group: group.id, settings, start: 0 }]).await?;
+        group.set_options(options);
+        Ok(group)
+    }
+
+    /// Lets a group go on somewhere else.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub(crate) async fn seek(&self, name: &str, to: &Start) -> Result<Arc<Dispatcher>, QueueError> {
+        let group = self.group(name)?;
+        let next = self.start(to, self.head()).await?;
+        group.seek(next).await?;
+        self.intake.lock().allowance = None;
+        Ok(group)
+    }
+
+    /// Removes a group.
+    ///
+    /// # Errors
+    /// `unknown-group`, or what the store says.
+    pub(crate) async fn delete_group(&self, name: &str) -> Result<(), QueueError> {
+        let group = self.group(name)?;
+        self.groups.write().remove(name);
+        group.end(QueueError::UnknownGroup { topic: self.name.to_string(), group: name.to_owned() });
+        self.commit(vec![Op::DeleteGroup { topic: self.id, group: group.id }]).await?;
+        self.intake.lock().allowance = None;
+        Ok(())
+    }
+
+    /// It is deleted: nothing is taken any more, and all members end.
+    pub(crate) fn end(&self) {
+        self.is_deleted.store(true, Ordering::SeqCst);
+        let gone = QueueError::UnknownTopic { topic: self.name.to_string() };
+        self.groups().iter().for_each(|group| group.end(gone.clone()));
+    }
+
+    fn check_alive(&self) -> Result<(), QueueError> {
+        if self.is_deleted.load(Ordering::SeqCst) {
+            return Err(QueueError::UnknownTopic { topic: self.name.to_string() });
+        }
+        Ok(())
+    }
+
+    /// Messages have become visible: its groups are told.
+    pub(crate) fn published(&self) {
+        self.groups.read().values().for_each(|group| group.published());
+    }
+
+    /// Appends one message of the broker's own, which no limit binds: `append` gets the operation, to add what belongs to it.
+    pub(crate) fn append_with(
+        &self,
+        content: &Content,
+        append: impl FnOnce(Op) -> Result<Option<Ticket>, StoreError>,
+    ) -> Result<Option<Receipt>, StoreError> {
+        self.append_bytes(content.encode(), append)
+    }
+
+    /// The same of a message as it is stored.
+    pub(crate) fn append_bytes(
+        &self,
+        content: Bytes,
+        append: impl FnOnce(Op) -> Result<Option<Ticket>, StoreError>,
+    ) -> Result<Option<Receipt>, StoreError> {
+        let bytes = content.len() as u64;
+        let mut intake = self.intake.lock();
+        let ticket = append(Op::Publish(Publish { topic: self.id, content, dedup: None }))?;
+        Ok(ticket.map(|ticket| {
+            if let Some(store::Placed::At(offset)) = ticket.placed.first() {
+                self.add(&mut intake, *offset, 1, bytes);
+            }
+            ticket.receipt
+        }))
+    }
+
+    /// Messages from an offset on.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub(crate) async fn read_page(&self, from: Offset, limits: Limits) -> Result<Page, QueueError> {
+        let page = self.shared.store.read(self.id, from, limits).await;
+        page.map_err(|error| refusal::of_store(&self.name, error))
+    }
+
+    /// Counts what was appended.
+    fn add(&self, intake: &mut Intake, first: Offset, messages: u64, bytes: u64) {
+        let most = {
+            let config = &self.rest.read().config;
+            config.max_depth_bytes.unwrap_or_default().max(config.retention_bytes.unwrap_or_default())
+        };
+        if let Some(mark) = intake.add(self.id, first, messages, bytes, most) {
+            // If it is lost, the next one says as much.
+            let batch = Batch { ops: vec![mark], now: self.shared.clock.now() };
+            let _ = self.shared.store.append(batch, store::Durability::Os);
+        }
+    }
+
+    /// Commits changes of its own, as durable as can be.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub(crate) async fn commit(&self, ops: Vec<Op>) -> Result<(), QueueError> {
+        let refused = |error| refusal::of_store(&self.name, error);
+        let batch = Batch { ops, now: self.shared.clock.now() };
+        let ticket = self.shared.store.append(batch, store::Durability::Disk).map_err(refused)?;
+        ticket.receipt.await.map(drop).map_err(refused)
+    }
+}
+
+/// As the store keeps it.
+pub(crate) fn to_settings(name: &str, rest: &TopicRest) -> TopicSettings {
+    TopicSettings {
+        name: name.to_owned(),
+        durability: settings::stored(rest.config.durability.unwrap_or_default()),
+        dedup_window: rest.config.dedup_window_ms.unwrap_or_default(),
+        rest: serde_json::to_vec(rest).unwrap_or_default().into(),
+    }
+}

@@ -1,0 +1,408 @@
+//! `towline.Queue`, over the topics of this broker.
+
+use super::caller::Caller;
+use crate::mq::{
+    Accepted, Ack, Dispatcher, Folder, Incoming, Member, Queues, Settling, Topic, code, invalid_options, typed,
+};
+use futures::stream::{self, FuturesOrdered};
+use futures::{Stream, StreamExt, TryStreamExt};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use towline_service_api::builtin::{
+    Confirmation, ConsumeOptions, Delivery, Durability, GroupMode, Message, OnFull, Placement, Queue, QueueError,
+    Receipt, ReceiptError, RefusedSettle, Settle, Settled, SubscribeAck,
+};
+use towline_service_api::{RpcError, Streaming};
+
+/// Messages one answer holds at most, unless asked for less, and bytes of them.
+pub(super) const ANSWER: (u32, usize) = (100, 1 << 20);
+const MOST: u32 = 10_000;
+/// The longest a fetch waits.
+const LONGEST: u32 = 50_000;
+/// Messages of one channel on their way to the disk.
+const ON_THEIR_WAY: usize = 4_096;
+/// How long a channel waits for room.
+const ROOM: Duration = Duration::from_millis(20);
+
+/// See the module.
+pub(super) struct Topics {
+    folder: Arc<Folder>,
+}
+
+impl Topics {
+    pub(super) fn new(folder: Arc<Folder>) -> Self {
+        Self { folder }
+    }
+
+    fn topic(&self, name: &str) -> Result<Arc<Topic>, QueueError> {
+        let unknown = || QueueError::UnknownTopic { topic: name.to_owned() };
+        self.folder.queues().ok_or_else(unknown)?.topic(name)
+    }
+
+    fn queues(&self) -> Option<Arc<Queues>> {
+        self.folder.queues().cloned()
+    }
+
+    /// A group of a topic, made if it is not there, and a member of it.
+    async fn join(
+        topic: Result<Arc<Topic>, QueueError>,
+        group: String,
+        options: ConsumeOptions,
+        ack: Ack,
+    ) -> Result<(Arc<Dispatcher>, Member), QueueError> {
+        let is_patient = options.wait.unwrap_or(true);
+        let group = topic?.ensure_group(&group, &options).await?;
+        let member = group.join(ack, is_patient)?;
+        Ok((group, member))
+    }
+}
+
+/// Reads a message; one that cannot be one uses up its sequence all the same.
+fn read(topic: &Topic, message: Message) -> Result<Incoming, QueueError> {
+    let (producer, sequence) = (message.producer.clone(), message.sequence);
+    topic.read(message).inspect_err(|_| topic.skip(producer, sequence))
+}
+
+/// What is done with one message: on its way to the disk in the order of the calls, or to wait until it is due.
+enum Begun {
+    Now(Accepted),
+    Later(futures::future::BoxFuture<'static, Result<Confirmation, QueueError>>),
+}
+
+fn begin(
+    queues: Option<Arc<Queues>>,
+    topic: &Arc<Topic>,
+    message: Message,
+    durability: Option<Durability>,
+) -> Result<Begun, QueueError> {
+    let message = read(topic, message)?;
+    match message.due {
+        None => topic.accept(vec![message], durability).map(Begun::Now),
+        Some(due) => {
+            let topic = topic.clone();
+            let later = async move {
+                let gone = || QueueError::UnknownTopic { topic: topic.name.to_string() };
+                queues.ok_or_else(gone)?.schedule(&topic, message, due).await
+            };
+            Ok(Begun::Later(Box::pin(later)))
+        }
+    }
+}
+
+impl Begun {
+    async fn confirmed(self) -> Result<Confirmation, QueueError> {
+        match self {
+            Self::Now(accepted) => accepted.confirmed().await,
+            Self::Later(later) => later.await,
+        }
+    }
+}
+
+impl Queue for Topics {
+    async fn publish(
+        &self,
+        topic: String,
+        message: Message,
+        durability: Option<Durability>,
+    ) -> Result<Confirmation, QueueError> {
+        let begun = begin(self.queues(), &self.topic(&topic)?, message, durability)?;
+        begun.confirmed().await
+    }
+
+    async fn post(&self, topic: String, message: Message) {
+        let begun = self.topic(&topic).and_then(|topic| begin(self.queues(), &topic, message, None));
+        let outcome = match begun {
+            Ok(begun) => begun.confirmed().await.map(drop),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = outcome {
+            self.folder.meters().post_failed.increment(1);
+            tracing::debug!(topic, %error, "a message that was posted is not stored");
+        }
+    }
+
+    async fn publish_batch(
+        &self,
+        topic: String,
+        messages: Vec<Message>,
+        durability: Option<Durability>,
+    ) -> Result<Placement, QueueError> {
+        let topic = self.topic(&topic)?;
+        if messages.is_empty() {
+            return Ok(Placement::default());
+        }
+        let messages = messages.into_iter().map(|message| topic.read(message)).collect::<Result<Vec<_>, _>>()?;
+        if messages.iter().any(|message| message.due.is_some()) {
+            let why = "messages that are not due yet are published one by one".to_owned();
+            return Err(QueueError::InvalidMessage { why });
+        }
+        let accepted = topic.accept(messages, durability)?;
+        let offsets = accepted.offsets();
+        accepted.reached().await?;
+        Ok(Placement { offsets })
+    }
+
+    fn publish_many(
+        &self,
+        topic: String,
+        durability: Option<Durability>,
+        on_full: Option<OnFull>,
+        messages: Streaming<Message>,
+    ) -> impl Stream<Item = Result<Receipt, QueueError>> {
+        let (found, queues) = (self.topic(&topic), self.queues());
+        stream::once(async move {
+            if on_full == Some(OnFull::DropOldest) {
+                return Err(invalid_options("onFull of publishMany is reject or wait".to_owned()));
+            }
+            let is_patient = on_full == Some(OnFull::Wait);
+            Ok(Pipeline::new(queues, found?, durability, is_patient, messages))
+        })
+        .try_flatten()
+    }
+
+    async fn cancel_scheduled(&self, topic: String, id: String) -> Result<bool, QueueError> {
+        let topic = self.topic(&topic)?;
+        match self.queues() {
+            Some(queues) => queues.cancel_scheduled(&topic, &id).await,
+            None => Ok(false),
+        }
+    }
+
+    fn consume(
+        &self,
+        topic: String,
+        group: String,
+        options: Option<ConsumeOptions>,
+        settles: Streaming<Settle>,
+    ) -> impl Stream<Item = Result<Delivery, QueueError>> {
+        let topic = self.topic(&topic);
+        let joined = Self::join(topic, group, options.unwrap_or_default(), Ack::Channel);
+        stream::once(async move {
+            let (_, member) = joined.await?;
+            // Its first poll is the first REQUEST_N: the group is there, and this is a member.
+            tokio::spawn(listen(member.settling(), settles));
+            Ok(member)
+        })
+        .try_flatten()
+    }
+
+    fn subscribe(
+        &self,
+        topic: String,
+        group: String,
+        options: Option<ConsumeOptions>,
+    ) -> impl Stream<Item = Result<Delivery, QueueError>> {
+        let options = options.unwrap_or_default();
+        let ack = match options.ack.unwrap_or_default() {
+            SubscribeAck::Delivery => Ok(Ack::Delivery),
+            SubscribeAck::Manual => Caller::of_this_request().map(|caller| Ack::Lease(caller.uuid)),
+        };
+        let topic = self.topic(&topic);
+        stream::once(async move {
+            let ack = ack.map_err(QueueError::Rpc)?;
+            let (_, member) = Self::join(topic, group, options, ack).await?;
+            Ok(member)
+        })
+        .try_flatten()
+    }
+
+    async fn fetch(
+        &self,
+        topic: String,
+        group: String,
+        max: Option<u32>,
+        wait_ms: Option<u32>,
+        instance: Option<String>,
+        options: Option<ConsumeOptions>,
+    ) -> Result<Vec<Delivery>, QueueError> {
+        let ack = Ack::Lease(instance_of(instance)?);
+        let (_, member) = Self::join(self.topic(&topic), group, options.unwrap_or_default(), ack).await?;
+        let most = max.unwrap_or(ANSWER.0).clamp(1, MOST) as usize;
+        let wait = Duration::from_millis(wait_ms.unwrap_or(0).min(LONGEST).into());
+        member.fetch(most, ANSWER.1, wait).await
+    }
+
+    async fn settle(
+        &self,
+        topic: String,
+        group: String,
+        instance: Option<String>,
+        items: Vec<Settle>,
+    ) -> Result<Settled, QueueError> {
+        let instance = instance_of(instance)?;
+        let group = self.topic(&topic)?.group(&group)?;
+        if group.options().mode == Some(GroupMode::Exclusive) {
+            let why = "its member settles on its channel".to_owned();
+            let (topic, group) = (topic, group.name.clone());
+            return Err(QueueError::ModeDiffers { topic, group, mode: "exclusive".to_owned(), why });
+        }
+        let outcome = group.settle_leases(&instance, &items).await?;
+        let refused = outcome.refused.into_iter();
+        let refused = refused.map(|(offset, why)| RefusedSettle { offset, code: code(why).to_owned() }).collect();
+        Ok(Settled { settled: outcome.settled, refused })
+    }
+}
+
+/// Whose leases are meant.
+fn instance_of(instance: Option<String>) -> Result<String, QueueError> {
+    match instance {
+        Some(instance) if instance.is_empty() || instance.len() > 128 => {
+            let (what, rule) = ("instance".to_owned(), "1 to 128 bytes".to_owned());
+            Err(QueueError::InvalidName { what, name: instance.chars().take(128).collect(), rule })
+        }
+        Some(instance) => Ok(instance),
+        None => Caller::of_this_request().map(|caller| caller.uuid).map_err(QueueError::Rpc),
+    }
+}
+
+/// Settles what a member says on its channel, to its end.
+async fn listen(settling: Settling, mut settles: Streaming<Settle>) {
+    loop {
+        match settles.next().await {
+            Some(Ok(settle)) => settling.settle(settle),
+            // No more acks: no more deliveries.
+            None => return settling.retire(),
+            Some(Err(error)) => {
+                // What cannot be read ends the member as a lost link does.
+                let is_gone = error.code == RpcError::CANCELED;
+                if !is_gone {
+                    tracing::debug!(%error, "a member's settles end");
+                }
+                return settling.leave((!is_gone).then_some(error));
+            }
+        }
+    }
+}
+
+/// A channel of messages: each is stored in its order, and answered in its order.
+struct Pipeline {
+    queues: Option<Arc<Queues>>,
+    topic: Arc<Topic>,
+    durability: Option<Durability>,
+    /// Waits while the topic is full.
+    is_patient: bool,
+    messages: Option<Streaming<Message>>,
+    /// An item that waits for room, and until when it is not tried again.
+    held: Option<Message>,
+    pause: Option<Pin<Box<tokio::time::Sleep>>>,
+    under_way: FuturesOrdered<futures::future::BoxFuture<'static, Result<Receipt, QueueError>>>,
+    n: u64,
+}
+
+impl Pipeline {
+    fn new(
+        queues: Option<Arc<Queues>>,
+        topic: Arc<Topic>,
+        durability: Option<Durability>,
+        is_patient: bool,
+        messages: Streaming<Message>,
+    ) -> Self {
+        let under_way = FuturesOrdered::new();
+        let messages = Some(messages);
+        Self { queues, topic, durability, is_patient, messages, held: None, pause: None, under_way, n: 0 }
+    }
+
+    /// Takes items while there is room. False once nothing can be taken now.
+    fn accept(&mut self, cx: &mut Context<'_>) -> Result<bool, QueueError> {
+        if self.under_way.len() >= ON_THEIR_WAY {
+            return Ok(false);
+        }
+        if let Some(pause) = &mut self.pause {
+            if pause.as_mut().poll(cx).is_pending() {
+                return Ok(false);
+            }
+            self.pause = None;
+        }
+        let message = match self.held.take() {
+            Some(message) => message,
+            None => {
+                let Some(messages) = &mut self.messages else { return Ok(false) };
+                match messages.poll_next_unpin(cx) {
+                    Poll::Pending => return Ok(false),
+                    Poll::Ready(Some(Ok(message))) => message,
+                    Poll::Ready(Some(Err(error))) => return Err(QueueError::Rpc(error)),
+                    Poll::Ready(None) => {
+                        self.messages = None;
+                        return Ok(false);
+                    }
+                }
+            }
+        };
+        // What may have to wait is kept; the others are not copied.
+        let may_wait = self.is_patient || !self.topic.has_room();
+        let copy = may_wait.then(|| message.clone());
+        match begin(self.queues.clone(), &self.topic, message, self.durability) {
+            Ok(begun) => self.push(begun),
+            Err(error) if must_wait(&error, self.is_patient) && copy.is_some() => {
+                self.held = copy;
+                let mut pause = Box::pin(tokio::time::sleep(ROOM));
+                let _ = pause.as_mut().poll(cx);
+                self.pause = Some(pause);
+                return Ok(false);
+            }
+            Err(error) if ends(&error) => return Err(error),
+            Err(error) => self.refuse(error),
+        }
+        Ok(true)
+    }
+
+    fn push(&mut self, begun: Begun) {
+        let n = self.next();
+        self.under_way.push_back(Box::pin(async move {
+            match begun.confirmed().await {
+                Ok(confirmation) => Ok(Receipt::stored(n, &confirmation)),
+                Err(error) if ends(&error) => Err(error),
+                Err(error) => Ok(Receipt::refused(n, receipt_error(error))),
+            }
+        }));
+    }
+
+    fn refuse(&mut self, error: QueueError) {
+        let receipt = Receipt::refused(self.next(), receipt_error(error));
+        self.under_way.push_back(Box::pin(async move { Ok(receipt) }));
+    }
+
+    fn next(&mut self) -> u64 {
+        self.n += 1;
+        self.n - 1
+    }
+}
+
+/// Whether an item is to wait instead of being refused.
+fn must_wait(error: &QueueError, is_patient: bool) -> bool {
+    match error {
+        QueueError::TopicFull { .. } | QueueError::TopicPaused { .. } | QueueError::StorageFull { .. } => is_patient,
+        QueueError::Rpc(error) => error.code == RpcError::REJECTED,
+        _ => false,
+    }
+}
+
+/// Whether a channel ends with this error.
+fn ends(error: &QueueError) -> bool {
+    matches!(error, QueueError::StoreFailed { .. } | QueueError::UnknownTopic { .. } | QueueError::Forbidden { .. })
+}
+
+fn receipt_error(error: QueueError) -> ReceiptError {
+    let typed = typed(error);
+    ReceiptError { code: typed.code.into_owned(), message: typed.message, next: typed.next.map(Into::into) }
+}
+
+impl Stream for Pipeline {
+    type Item = Result<Receipt, QueueError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            match self.accept(cx) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => return Poll::Ready(Some(Err(error))),
+            }
+        }
+        match self.under_way.poll_next_unpin(cx) {
+            Poll::Ready(None) if self.messages.is_some() || self.held.is_some() => Poll::Pending,
+            polled => polled,
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Bad input: every refusal is a typed error that says what to do.
+
+use crate::world::{World, earliest};
+use towline::Broker;
+use towline::config::Config;
+use towline::metrics::{Meters, recorder};
+use towline_service_api::CallError;
+use towline_service_api::builtin::{Blob, ConsumeOptions, GroupMode, Message, QueueError, Settle, TopicConfig};
+
+#[tokio::test]
+async fn messages_that_cannot_be_ones_are_refused() {
+    let world = World::with("orders", TopicConfig::default()).await;
+    let text = || Message::text("x");
+    let cases = [
+        ("no body", Message::default()),
+        ("two bodies", Message { body: Some(Blob("x".into())), ..text() }),
+        ("an id and a producer", text().id("a").sequence("p", 1)),
+        ("a producer without a sequence", Message { producer: Some("p".to_owned()), ..text() }),
+        ("a long id", text().id("x".repeat(129))),
+        ("an empty key", text().key("")),
+        ("both times", Message { deliver_at: Some(1), delay_ms: Some(1), ..text() }),
+        ("too far", text().delay(std::time::Duration::from_secs(500 * 24 * 3600))),
+        ("many headers", (0..65).fold(text(), |message, n| message.header(n.to_string(), "x"))),
+    ];
+    for (why, message) in cases {
+        let refused = world.queue().publish("orders".to_owned(), message, None).await;
+        assert!(matches!(refused, Err(CallError::App(QueueError::InvalidMessage { .. }))), "{why}: {refused:?}");
+    }
+    assert_eq!(world.topics().get("orders".to_owned()).await.expect("there").head, 0);
+}
+
+#[tokio::test]
+async fn names_and_options_that_cannot_be_are_refused() {
+    let world = World::with("orders", TopicConfig::default()).await;
+    for name in ["", "a b", "../x", "towline.audit", "orders.billing.dlq", "ü"] {
+        let refused = world.topics().create(name.to_owned(), None).await;
+        assert!(matches!(refused, Err(CallError::App(QueueError::InvalidName { .. }))), "{name}: {refused:?}");
+    }
+    let zero = TopicConfig { max_message_bytes: Some(0), ..TopicConfig::default() };
+    let refused = world.topics().create("zero".to_owned(), Some(zero)).await;
+    assert!(matches!(refused, Err(CallError::Rpc(_))), "{refused:?}");
+    let group = |name: &str, options| world.topics().create_group("orders".to_owned(), name.to_owned(), Some(options));
+    let refused = group("a.b", earliest()).await;
+    assert!(matches!(refused, Err(CallError::App(QueueError::InvalidName { .. }))), "{refused:?}");
+    let filter = ConsumeOptions { filter: Some("a.*.b".to_owned()), ..earliest() };
+    let refused = group("g", filter).await;
+    assert!(matches!(refused, Err(CallError::App(QueueError::InvalidFilter { .. }))), "{refused:?}");
+    let broadcast = ConsumeOptions { mode: Some(GroupMode::Broadcast), ..earliest() };
+    let refused = group("g", broadcast).await;
+    assert!(matches!(refused, Err(CallError::App(QueueError::ModeDiffers { .. }))), "{refused:?}");
+    let refused = group("g", ConsumeOptions { max_attempts: Some(0), ..earliest() }).await;
+    assert!(matches!(refused, Err(CallError::Rpc(_))), "{refused:?}");
+    let unknown = world.topics().group("orders".to_owned(), "g".to_owned()).await;
+    assert!(matches!(unknown, Err(CallError::App(QueueError::UnknownGroup { .. }))), "nothing was made: {unknown:?}");
+}
+
+#[tokio::test]
+async fn settles_of_what_was_never_handed_over_are_refused() {
+    let world = World::with("orders", TopicConfig::default()).await;
+    world.topics().create_group("orders".to_owned(), "billing".to_owned(), Some(earliest())).await.expect("made");
+    world.publish("orders", "x").await;
+    let settle = |items| world.queue().settle("orders".to_owned(), "billing".to_owned(), None, items);
+    let outcome = settle(vec![Settle::ack(0), Settle::nack(u64::MAX), Settle::ack_to(0)]).await.expect("answered");
+    assert_eq!(outcome.settled, 0);
+    assert!(outcome.refused.iter().all(|refused| refused.code == "invalid-offset"), "{outcome:?}");
+    let unknown = world.queue().settle("orders".to_owned(), "mail".to_owned(), None, vec![Settle::ack(0)]).await;
+    assert!(matches!(unknown, Err(CallError::App(QueueError::UnknownGroup { .. }))), "{unknown:?}");
+}
+
+#[tokio::test]
+async fn a_second_broker_on_a_data_folder_does_not_start() {
+    let world = World::with("orders", TopicConfig::default()).await;
+    let mut config = Config::default();
+    config.listen.addresses = vec!["tcp://127.0.0.1:0".parse().expect("an address")];
+    config.data.directory = world.folder.0.clone();
+    let second = Broker::start(config, std::sync::Arc::new(Meters::new(&recorder()))).await;
+    let error = second.expect_err("it is refused").to_string();
+    assert!(error.contains(&std::process::id().to_string()), "it names who has it: {error}");
+}

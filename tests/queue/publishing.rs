@@ -1,0 +1,236 @@
+//! What a confirmation says, and what publishers are refused.
+
+use crate::world::{SOON, World, earliest};
+use futures::{StreamExt, stream};
+use std::time::Duration;
+use tokio::time::timeout;
+use towline_service_api::builtin::{Durability, Message, QueueError, TopicConfig};
+use towline_service_api::{CallError, RpcError};
+
+fn config() -> TopicConfig {
+    TopicConfig::default()
+}
+
+fn refusal<T: std::fmt::Debug>(outcome: Result<T, CallError<QueueError>>) -> QueueError {
+    match outcome.expect_err("it is refused") {
+        CallError::App(error) => error,
+        CallError::Rpc(error) => panic!("{error}"),
+    }
+}
+
+#[tokio::test]
+async fn a_message_is_confirmed_and_delivered_as_it_was() {
+    let world = World::with("orders", config()).await;
+    let message = Message::json(&[1, 2]).expect("json").key("c42").tag("paid").header("a", "b").id("x");
+    let confirmed = world.queue().publish("orders".to_owned(), message, None).await.expect("it is stored");
+    assert_eq!((confirmed.offset, confirmed.durability, confirmed.duplicate), (Some(0), Durability::Disk, false));
+    let mut consumer = world.consume("orders", "billing", earliest()).await;
+    let delivery = consumer.next().await;
+    assert_eq!((delivery.offset, delivery.attempt, delivery.redelivered), (0, 1, false));
+    assert_eq!(delivery.timestamp, confirmed.timestamp);
+    assert_eq!((&delivery.body[..], delivery.content_type.as_deref()), (&b"[1,2]"[..], Some("application/json")));
+    assert_eq!(
+        (delivery.key.as_deref(), delivery.tag.as_deref(), delivery.id.as_deref()),
+        (Some("c42"), Some("paid"), Some("x"))
+    );
+    assert_eq!(delivery.headers["a"], "b");
+}
+
+#[tokio::test]
+async fn a_stronger_durability_may_be_asked_for_and_no_weaker_one_is_given() {
+    let world = World::with("fast", TopicConfig { durability: Some(Durability::Os), ..config() }).await;
+    let publish = |durability| world.queue().publish("fast".to_owned(), Message::text("x"), durability);
+    // The first messages wait for their offsets to be reserved.
+    assert!(publish(None).await.expect("stored").durability >= Durability::Os);
+    assert_eq!(publish(Some(Durability::Disk)).await.expect("stored").durability, Durability::Disk);
+    world.topics().create("sure".to_owned(), None).await.expect("created");
+    let weaker = world.queue().publish("sure".to_owned(), Message::text("x"), Some(Durability::Os)).await;
+    assert_eq!(weaker.expect("stored").durability, Durability::Disk);
+}
+
+#[tokio::test]
+async fn a_batch_is_stored_whole_or_not_at_all() {
+    let world = World::with("orders", TopicConfig { max_message_bytes: Some(100), ..config() }).await;
+    let batch = |texts: &[&str]| texts.iter().map(|text| Message::text(*text)).collect::<Vec<_>>();
+    let placed = world.queue().publish_batch("orders".to_owned(), batch(&["a", "b"]), None).await.expect("stored");
+    assert_eq!(placed.offsets, [Some(0), Some(1)]);
+    let large = "x".repeat(200);
+    let refused = world.queue().publish_batch("orders".to_owned(), batch(&["c", &large]), None).await;
+    assert!(matches!(refusal(refused), QueueError::TooLarge { limit: 100, .. }));
+    assert_eq!(world.publish("orders", "d").await, 2, "nothing of the batch was stored");
+}
+
+#[tokio::test]
+async fn a_pipeline_answers_each_item_in_its_order() {
+    let world = World::with("orders", TopicConfig { max_message_bytes: Some(1000), ..config() }).await;
+    let large = "x".repeat(2000);
+    let items: Vec<Message> =
+        (0..300).map(|n| if n % 100 == 7 { Message::text(&*large) } else { Message::text(n.to_string()) }).collect();
+    let call = world.queue().publish_many("orders".to_owned(), None, None, stream::iter(items));
+    let receipts: Vec<_> = timeout(SOON, call.prefetch(64).start().collect()).await.expect("it ends");
+    assert_eq!(receipts.len(), 300);
+    let mut offset = 0;
+    for (n, receipt) in receipts.into_iter().enumerate() {
+        let receipt = receipt.expect("a receipt");
+        assert_eq!(receipt.n, n as u64);
+        match receipt.error {
+            Some(error) => assert_eq!((n % 100, error.code.as_str()), (7, "too-large")),
+            None => {
+                assert_eq!(receipt.offset, Some(offset), "in the order of the items");
+                offset += 1;
+            }
+        }
+    }
+    assert_eq!(offset, 297);
+}
+
+#[tokio::test]
+async fn one_connection_publishes_in_the_order_of_its_calls() {
+    let world = World::with("orders", config()).await;
+    let queue = world.queue();
+    for n in 0..500 {
+        queue.post("orders".to_owned(), Message::text(n.to_string())).await.expect("sent");
+    }
+    world.publish("orders", "last").await;
+    let mut consumer = world.consume("orders", "all", earliest()).await;
+    for n in 0..500 {
+        assert_eq!(consumer.take(1).await[0].text(), Some(&*n.to_string()));
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_comes_twice_is_stored_once() {
+    let world = World::with("orders", config()).await;
+    let publish = |message: Message| world.queue().publish("orders".to_owned(), message, None);
+    let first = publish(Message::text("a").id("order-7")).await.expect("stored");
+    let second = publish(Message::text("a").id("order-7")).await.expect("known");
+    assert_eq!((first.duplicate, second.duplicate, second.offset), (false, true, Some(0)));
+
+    let counted = |sequence| publish(Message::text("b").sequence("till-1", sequence));
+    assert!(!counted(5).await.expect("anywhere").duplicate);
+    assert!(!counted(6).await.expect("the next").duplicate);
+    assert!(counted(6).await.expect("known").duplicate);
+    let gap = refusal(counted(9).await);
+    assert_eq!(gap, QueueError::SequenceGap { producer: "till-1".to_owned(), sequence: 9, expected: 7 });
+    // A message that cannot be one uses up its sequence.
+    let nothing = Message { producer: Some("till-1".to_owned()), sequence: Some(7), ..Message::default() };
+    assert!(matches!(refusal(publish(nothing).await), QueueError::InvalidMessage { .. }));
+    assert!(!counted(8).await.expect("the next").duplicate);
+}
+
+#[tokio::test]
+async fn a_full_topic_refuses_until_something_is_settled() {
+    let world = World::with("orders", TopicConfig { max_depth_messages: Some(10), ..config() }).await;
+    world.topics().create_group("orders".to_owned(), "billing".to_owned(), None).await.expect("made");
+    for n in 0..10 {
+        world.publish("orders", &n.to_string()).await;
+    }
+    let full = world.queue().publish("orders".to_owned(), Message::text("more"), None).await;
+    assert!(matches!(refusal(full), QueueError::TopicFull { depth: 10, limit: 10, .. }));
+    let mut consumer = world.consume("orders", "billing", earliest()).await;
+    consumer.take(10).await;
+    let mut tries = 0;
+    while world.queue().publish("orders".to_owned(), Message::text("more"), None).await.is_err() {
+        tries += 1;
+        assert!(tries < 1000, "it never takes messages again");
+    }
+}
+
+#[tokio::test]
+async fn a_pipeline_may_wait_for_a_full_topic() {
+    let world = World::with("orders", TopicConfig { max_depth_messages: Some(10), ..config() }).await;
+    world.topics().create_group("orders".to_owned(), "billing".to_owned(), None).await.expect("made");
+    let items = stream::iter((0..50).map(|n| Message::text(n.to_string())));
+    let wait = Some(towline_service_api::builtin::OnFull::Wait);
+    let mut receipts = world.queue().publish_many("orders".to_owned(), None, wait, items).prefetch(64).start();
+    let mut consumer = world.consume("orders", "billing", earliest()).await;
+    for n in 0..50 {
+        let receipt = timeout(SOON, receipts.next()).await.expect("it comes").expect("open").expect("a receipt");
+        assert_eq!((receipt.n, receipt.error), (n, None));
+        assert_eq!(consumer.take(1).await[0].offset, n);
+    }
+}
+
+#[tokio::test]
+async fn a_topic_may_drop_its_oldest_instead() {
+    let on_full = Some(towline_service_api::builtin::OnFull::DropOldest);
+    let world = World::with("ticks", TopicConfig { max_depth_messages: Some(100), on_full, ..config() }).await;
+    world.topics().create_group("ticks".to_owned(), "slow".to_owned(), None).await.expect("made");
+    for n in 0..300 {
+        world.publish("ticks", &n.to_string()).await;
+    }
+    let deadline = tokio::time::Instant::now() + SOON;
+    loop {
+        let status = world.topics().get("ticks".to_owned()).await.expect("it is there");
+        if status.depth <= 100 {
+            break;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{status:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let mut consumer = world.consume("ticks", "slow", earliest()).await;
+    let first = consumer.next().await;
+    assert!(first.offset >= 200, "{}", first.offset);
+    assert!(world.meter("towline_queue_removed_unacked_total") >= 100.0);
+}
+
+#[tokio::test]
+async fn a_scheduled_message_comes_when_it_is_due_or_is_taken_back() {
+    let world = World::with("orders", config()).await;
+    let mut consumer = world.consume("orders", "billing", earliest()).await;
+    let publish = |message: Message| world.queue().publish("orders".to_owned(), message, None);
+    let far = publish(Message::text("far").delay(Duration::from_secs(3600)).id("far")).await.expect("kept");
+    assert_eq!((far.offset, far.due.is_some()), (None, true));
+    assert!(publish(Message::text("far").delay(Duration::from_secs(9)).id("far")).await.expect("known").duplicate);
+    let soon = publish(Message::text("soon").delay(Duration::from_millis(300))).await.expect("kept");
+    assert_eq!(world.topics().get("orders".to_owned()).await.expect("there").scheduled, 2);
+    let delivery = consumer.next().await;
+    assert_eq!(delivery.text(), Some("soon"));
+    assert!(Some(delivery.timestamp) >= soon.due, "not early");
+    assert!(world.queue().cancel_scheduled("orders".to_owned(), "far".to_owned()).await.expect("answered"));
+    assert!(!world.queue().cancel_scheduled("orders".to_owned(), "far".to_owned()).await.expect("answered"));
+    assert_eq!(world.topics().get("orders".to_owned()).await.expect("there").scheduled, 0);
+}
+
+#[tokio::test]
+async fn scheduled_messages_survive_a_restart() {
+    let world = World::with("orders", config()).await;
+    let message = Message::text("later").delay(Duration::from_millis(1500)).id("later");
+    world.queue().publish("orders".to_owned(), message, None).await.expect("kept");
+    let far = Message::text("far").delay(Duration::from_secs(3600)).id("far");
+    world.queue().publish("orders".to_owned(), far, None).await.expect("kept");
+    let world = world.restart().await;
+    let mut consumer = world.consume("orders", "billing", earliest()).await;
+    assert_eq!(consumer.next().await.text(), Some("later"));
+    assert!(world.queue().cancel_scheduled("orders".to_owned(), "far".to_owned()).await.expect("answered"));
+}
+
+#[tokio::test]
+async fn a_message_is_worth_nothing_after_its_time() {
+    let world = World::with("orders", config()).await;
+    let message = Message::text("old").ttl(Duration::from_millis(1));
+    world.queue().publish("orders".to_owned(), message, None).await.expect("stored");
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    world.publish("orders", "young").await;
+    let mut consumer = world.consume("orders", "billing", earliest()).await;
+    assert_eq!(consumer.next().await.text(), Some("young"));
+}
+
+#[tokio::test]
+async fn publishing_beyond_the_budget_is_refused_before_it_is_stored() {
+    let world = World::with("orders", config()).await;
+    let body = vec![7; 3 << 20];
+    let queue = world.queue();
+    let calls = (0..40).map(|_| {
+        let call = queue.publish("orders".to_owned(), Message::new(body.clone()), None);
+        async move { call.await }
+    });
+    let outcomes = futures::future::join_all(calls).await;
+    for outcome in &outcomes {
+        if let Err(error) = outcome {
+            assert!(matches!(error, CallError::Rpc(error) if error.code == RpcError::REJECTED), "{error}");
+        }
+    }
+    let stored = outcomes.iter().filter(|outcome| outcome.is_ok()).count() as u64;
+    assert_eq!(world.topics().get("orders".to_owned()).await.expect("there").head, stored);
+}
