@@ -1,6 +1,7 @@
 use super::{Carrier, Peer, SOON, Setup};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::time::{Instant, interval};
 use towline::config::Config;
@@ -28,6 +29,13 @@ impl Drop for SocketFile {
     }
 }
 
+/// A folder that is nobody else's, and not made yet.
+pub(super) fn data_folder() -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    std::env::temp_dir().join(format!("towline-data-{}-{count}", std::process::id()))
+}
+
 impl Broker {
     pub(crate) async fn start() -> Self {
         Self::with(|_| ()).await
@@ -47,6 +55,8 @@ impl Broker {
     pub(crate) async fn on_with(carrier: Carrier, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         config.listen.addresses = vec![carrier.listen()];
+        // Nothing is made there unless a topic is.
+        config.data.directory = data_folder();
         change(&mut config);
         let meters = Arc::new(Meters::new(&recorder()));
         let inner = towline::Broker::start(config, meters.clone()).await.expect("an address of its own");

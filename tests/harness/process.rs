@@ -55,6 +55,7 @@ impl Process {
             }
         }
         command.env("TOWLINE_TLS__CERTIFICATE", CERTIFICATE).env("TOWLINE_TLS__KEY", KEY);
+        command.env("TOWLINE_DATA__DIRECTORY", super::broker::data_folder());
         command.envs(settings.iter().copied()).current_dir(env!("CARGO_TARGET_TMPDIR"));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program starts");

@@ -70,6 +70,8 @@ async fn demo(args: &DemoArgs) -> Result<(), String> {
     let mut signals = Signals::listen().map_err(|e| e.to_string())?;
     let mut config = Config::default();
     config.listen.addresses = vec![args.listen.clone()];
+    // It has no topics, and is in nobody's way who has.
+    config.data.directory = std::env::temp_dir().join(format!("towline-demo-{}", std::process::id()));
     let meters = Arc::new(Meters::new(&recorder()));
     let broker = Broker::start(config, meters.clone()).await.map_err(|e| e.to_string())?;
     let address = broker.addresses().join(",");

@@ -13,6 +13,7 @@ mod logs;
 mod serve;
 mod settings;
 mod store;
+mod torture;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
@@ -62,6 +63,8 @@ enum Command {
     Fsck(fsck::FsckArgs),
     /// Looks into a data folder
     Store(store::StoreArgs),
+    /// Kills brokers at work, and looks whether anything they confirmed is lost
+    Torture(torture::TortureArgs),
     /// Prints the version
     #[command(after_help = "Example: towline version")]
     Version,
@@ -82,6 +85,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Config(args) => config::run(&args),
         Command::Fsck(args) => fsck::run(&args),
         Command::Store(args) => store::run(&args),
+        Command::Torture(args) => torture::run(&args),
         Command::Version => print(&format!("towline {}\n", env!("CARGO_PKG_VERSION"))),
     };
     outcome.unwrap_or_else(|failure| {

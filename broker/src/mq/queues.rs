@@ -65,6 +65,11 @@ impl Queues {
             let settings = settings.unwrap_or_else(|| to_settings(&format!("lost-{}", id.0), &TopicRest::default()));
             topics.insert(settings.name.clone(), Topic::open(&shared, id, &settings));
         }
+        if !is_clean {
+            for topic in topics.values() {
+                topic.find_gap().await?;
+            }
+        }
         let topics = RwLock::new(topics);
         let queues =
             Self { shared, topics, changing: tokio::sync::Mutex::default(), volume, is_closed: AtomicBool::new(false) };

@@ -21,7 +21,7 @@ impl Queues {
             heads.push(((topic.name.to_string(), None), head as f64));
             scheduled.push(((topic.name.to_string(), None), topic.scheduled() as f64));
             for group in topic.groups() {
-                let status = group.status(head);
+                let status = topic.group_figures(&group);
                 let labels = || (topic.name.to_string(), Some(status.group.clone()));
                 depth.push((labels(), status.depth as f64));
                 in_flight.push((labels(), status.in_flight as f64));

@@ -15,7 +15,7 @@ const READY_WITHIN: Duration = Duration::from_secs(15);
 
 /// A process this run started; dropping it kills exactly this one.
 #[derive(Debug)]
-pub(super) struct Child {
+pub(in crate::cli) struct Child {
     process: std::process::Child,
     address: SocketAddr,
     ready: String,
@@ -23,7 +23,7 @@ pub(super) struct Child {
 
 impl Child {
     /// Starts `towline <args>` and waits for the line that starts with `ready` and holds a `tcp://` address.
-    pub(super) async fn start<S: AsRef<OsStr>>(ready: &'static str, args: &[S]) -> Result<Self, Failure> {
+    pub(in crate::cli) async fn start<S: AsRef<OsStr>>(ready: &'static str, args: &[S]) -> Result<Self, Failure> {
         Self::start_with(ready, args, &[]).await
     }
 
@@ -64,13 +64,20 @@ impl Child {
         self.process.id()
     }
 
-    pub(super) fn address(&self) -> SocketAddr {
+    pub(in crate::cli) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// The whole line it said that it is ready with.
     pub(super) fn ready_line(&self) -> &str {
         &self.ready
+    }
+}
+
+impl Child {
+    /// Kills it, and waits until it is gone.
+    pub(in crate::cli) fn kill(self) {
+        drop(self);
     }
 }
 

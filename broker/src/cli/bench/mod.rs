@@ -55,6 +55,7 @@ mod load_tests;
 #[cfg(test)]
 mod tests;
 
+pub(super) use children::Child;
 use std::fmt;
 use std::process::ExitCode;
 
@@ -148,7 +149,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 
 /// Why a run ended early, in one line for the person who started it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Failure(String);
+pub(super) struct Failure(String);
 
 impl Failure {
     fn new(what: impl Into<String>) -> Self {

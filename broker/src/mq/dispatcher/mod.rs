@@ -141,9 +141,9 @@ impl Dispatcher {
         self.next.load(Ordering::Relaxed)
     }
 
-    /// Messages it has not settled, if the next one published gets `head`.
-    pub(crate) fn depth(&self, head: Offset) -> u64 {
-        head.saturating_sub(self.next()) + self.holes.load(Ordering::Relaxed)
+    /// Messages below it that are not settled.
+    pub(crate) fn holes(&self) -> u64 {
+        self.holes.load(Ordering::Relaxed)
     }
 
     pub(crate) fn options(&self) -> ConsumeOptions {
@@ -160,7 +160,9 @@ impl Dispatcher {
         self.work.notify_one();
     }
 
-    pub(crate) fn status(&self, head: Offset) -> GroupStatus {
+    /// `messages_from`: how many messages there are from an offset on.
+    pub(crate) fn status(&self, messages_from: impl FnOnce(Offset) -> u64) -> GroupStatus {
+        let fresh = messages_from(self.next());
         let state = self.state.lock();
         let in_flight = state.group.in_flight() as u64;
         GroupStatus {
@@ -168,7 +170,7 @@ impl Dispatcher {
             group: self.name.clone(),
             options: state.options.clone(),
             next: state.group.next(),
-            depth: head.saturating_sub(state.group.next()) + state.group.holes() as u64,
+            depth: fresh + state.group.holes() as u64,
             in_flight,
             waiting: state.group.holes() as u64 - in_flight,
             members: state.seats.members(),
@@ -249,10 +251,6 @@ impl Dispatcher {
         holes.iter().for_each(|offset| state.group.drop_message(*offset));
         let skipped = floor.saturating_sub(state.group.next());
         state.group.pass(floor);
-        while state.fresh.front().is_some_and(|stored| stored.offset < floor) {
-            state.pop_fresh();
-        }
-        state.read_next = state.read_next.max(floor);
         self.touched(&mut state);
         skipped + holes.len() as u64
     }
@@ -374,6 +372,7 @@ impl Dispatcher {
 
     /// Something is to be recorded.
     fn touched(self: &Arc<Self>, state: &mut State) {
+        state.keep_up();
         self.mirror(state);
         if state.dirty_since.is_none() && !state.group.is_recorded() {
             state.dirty_since = Some(self.shared.clock.now());
@@ -400,6 +399,17 @@ impl State {
     fn offer(&mut self, holder: Holder) -> Offer {
         let Self { group, loaded, fresh, .. } = self;
         group.offer(holder, |offset| loaded.contains_key(&offset), !fresh.is_empty())
+    }
+
+    /// What was read is what comes next, no less and no more: offsets behind the last message that was read are not there.
+    fn keep_up(&mut self) {
+        while self.fresh.front().is_some_and(|stored| stored.offset < self.group.next()) {
+            self.pop_fresh();
+        }
+        self.read_next = self.read_next.max(self.group.next());
+        if self.fresh.is_empty() {
+            self.group.pass(self.read_next);
+        }
     }
 
     fn pop_fresh(&mut self) -> Option<Stored> {

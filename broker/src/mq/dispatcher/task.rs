@@ -124,6 +124,7 @@ impl Dispatcher {
     }
 
     fn touched_by_time(&self, state: &mut State, now: u64) {
+        state.keep_up();
         self.mirror(state);
         if state.dirty_since.is_none() && !state.group.is_recorded() {
             state.dirty_since = Some(now);
@@ -146,10 +147,6 @@ impl Dispatcher {
         state.at_end = page.messages.is_empty() && page.next == from;
         state.read_next = page.next;
         state.fresh_bytes += page.messages.iter().map(|stored| stored.content.len()).sum::<usize>();
-        if page.messages.is_empty() && state.fresh.is_empty() {
-            // What is not there is not waited for.
-            state.group.pass(page.next);
-        }
         state.fresh.extend(page.messages);
         self.touched_by_time(&mut state, self.shared.clock.now());
     }
@@ -303,6 +300,7 @@ impl Dispatcher {
     pub(crate) fn settle_with(&self, offset: Offset, op: Op) -> Result<Option<Ticket>, StoreError> {
         let mut state = self.state.lock();
         state.group.open_up([offset], offset + 1);
+        state.keep_up();
         if !state.group.is_hole(offset) {
             return Ok(None);
         }
@@ -313,7 +311,9 @@ impl Dispatcher {
     /// Leaves a message for later, though those behind it are settled. False: there are too many of those.
     pub(crate) fn leave_out(&self, offset: Offset) -> bool {
         let mut state = self.state.lock();
-        state.group.open_up([offset], offset + 1)
+        let is_left_out = state.group.open_up([offset], offset + 1);
+        state.keep_up();
+        is_left_out
     }
 
     /// Whether a message is not settled.

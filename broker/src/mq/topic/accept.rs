@@ -181,7 +181,7 @@ impl Topic {
                 return Ok(());
             }
             let floor = self.shared.store.topic(self.id).map_or(0, |view| view.floor);
-            let (depth, depth_bytes) = self.depth(intake, floor, intake.head);
+            let (depth, depth_bytes) = self.depth(intake, floor);
             let left = limits.0.map_or(u64::MAX, |limit| limit.saturating_sub(depth));
             let left_bytes = limits.1.map_or(u64::MAX, |limit| limit.saturating_sub(depth_bytes));
             intake.allowance = Some((left, left_bytes));

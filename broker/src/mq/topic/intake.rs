@@ -7,6 +7,9 @@ use std::collections::VecDeque;
 /// Entries of a topic that hold its marks: the key is the offset, the value the bytes of all messages below it.
 pub(crate) const MARK: &[u8] = b"mark/";
 
+/// Entries that hold the offsets a recovery left out, which are no messages: the key is the first, the value the end.
+pub(crate) const GAP: &[u8] = b"gap/";
+
 /// Bytes between two marks, at most and at least.
 const STEP: (u64, u64) = (64 << 10, 16 << 20);
 
@@ -17,21 +20,34 @@ pub(super) struct Intake {
     /// Bytes of all messages ever published.
     total: u64,
     marks: VecDeque<(Offset, u64)>,
+    /// First and end of what is not there.
+    gaps: Vec<(Offset, Offset)>,
     /// Messages and bytes that may come before the depth is looked at again.
     pub(super) allowance: Option<(u64, u64)>,
 }
 
 impl Intake {
-    /// As the store knows it: entries under [`MARK`], and the head.
-    pub(super) fn restore(entries: &[(Bytes, Bytes)], head: Offset) -> Self {
-        let number = |bytes: &[u8]| bytes.try_into().map(u64::from_be_bytes).ok();
-        let marks = entries.iter().filter_map(|(key, value)| {
-            let offset = number(key.strip_prefix(MARK)?)?;
-            Some((offset, number(value)?))
-        });
-        let marks: VecDeque<_> = marks.collect();
+    /// As the store knows it: entries under [`MARK`] and [`GAP`], and the head.
+    pub(super) fn restore(marks: &[(Bytes, Bytes)], gaps: &[(Bytes, Bytes)], head: Offset) -> Self {
+        let marks: VecDeque<_> = numbers(marks, MARK).collect();
         let total = marks.back().map_or(0, |(_, total)| *total);
-        Self { head, total, marks, allowance: None }
+        Self { head, total, marks, gaps: numbers(gaps, GAP).collect(), allowance: None }
+    }
+
+    /// A recovery left out what is from `first` on: the operation that records it, if that is not known.
+    pub(super) fn leave_out(&mut self, topic: TopicId, first: Offset) -> Option<Op> {
+        if first >= self.head || self.gaps.last().is_some_and(|(_, end)| *end >= self.head) {
+            return None;
+        }
+        self.gaps.push((first, self.head));
+        let key = [GAP, &first.to_be_bytes()].concat().into();
+        Some(Op::Put { topic, key, value: Bytes::copy_from_slice(&self.head.to_be_bytes()) })
+    }
+
+    /// Messages from an offset on.
+    pub(super) fn messages_from(&self, offset: Offset) -> u64 {
+        let gaps = self.gaps.iter().map(|(first, end)| end.saturating_sub(offset.max(*first)));
+        self.head.saturating_sub(offset).saturating_sub(gaps.sum())
     }
 
     /// Messages were appended, the first at `offset`. The operation that records a mark, now and then: it goes with the next
@@ -77,8 +93,18 @@ impl Intake {
                 ops.push(Op::Remove { topic, key: [MARK, &offset.to_be_bytes()].concat().into() });
             }
         }
+        while self.gaps.first().is_some_and(|(_, end)| *end <= floor) {
+            let (first, _) = self.gaps.remove(0);
+            ops.push(Op::Remove { topic, key: [GAP, &first.to_be_bytes()].concat().into() });
+        }
         ops
     }
+}
+
+/// Pairs of offsets, or of an offset and bytes, as entries hold them.
+fn numbers(entries: &[(Bytes, Bytes)], prefix: &[u8]) -> impl Iterator<Item = (u64, u64)> {
+    let number = |bytes: &[u8]| bytes.try_into().map(u64::from_be_bytes).ok();
+    entries.iter().filter_map(move |(key, value)| Some((number(key.strip_prefix(prefix)?)?, number(value)?)))
 }
 
 #[cfg(test)]
@@ -100,12 +126,26 @@ mod tests {
         for offset in [0, 10, 500, 999] {
             assert!(intake.bytes_from(offset).abs_diff((1000 - offset) * 1000) <= 65_536, "{offset}");
         }
-        let restored = Intake::restore(&entries, 1000);
+        let restored = Intake::restore(&entries, &[], 1000);
         assert!(restored.bytes_from(500).abs_diff(500_000) <= 2 * 65_536);
         let kept = intake.offset_of_last(100_000);
         assert!(intake.bytes_from(kept) <= 100_000 && kept < 1000);
         let forgotten = intake.trim(topic, 500);
         assert!(!forgotten.is_empty());
         assert!(intake.bytes_from(600).abs_diff(400_000) <= 65_536, "what is kept is known as before");
+    }
+
+    #[test]
+    fn what_a_recovery_left_out_counts_for_nothing() {
+        let topic = TopicId(7);
+        let mut intake = Intake::restore(&[], &[], 100_000);
+        let Some(Op::Put { key, value, .. }) = intake.leave_out(topic, 34_464) else { panic!("it is recorded") };
+        assert_eq!(intake.leave_out(topic, 34_464), None, "once");
+        let mut restored = Intake::restore(&[], &[(key, value)], 100_000);
+        assert!(restored.add(topic, 100_000, 5, 10, 0).is_none());
+        let counted =
+            [0, 34_460, 34_464, 50_000, 99_999, 100_000, 100_004].map(|offset| restored.messages_from(offset));
+        assert_eq!(counted, [34_469, 9, 5, 5, 5, 5, 1]);
+        assert_eq!(restored.trim(topic, 100_000).len(), 1, "it is forgotten with what was before it");
     }
 }

@@ -64,7 +64,7 @@ impl Topic {
         // A little more than has to be, so that not every message makes room for itself alone.
         let limit = |limit: Option<u64>| limit.filter(|limit| *limit > 0).map(|limit| limit - limit / 16);
         let intake = self.intake.lock();
-        let (depth, depth_bytes) = self.depth(&intake, floor, head);
+        let (depth, depth_bytes) = self.depth(&intake, floor);
         let mut to = floor;
         if let Some(limit) = limit(config.max_depth_messages).filter(|limit| depth > *limit) {
             to = to.max(head.saturating_sub(limit));

@@ -22,7 +22,7 @@ use crate::store::{
     self, Batch, GroupId, Limits, Offset, Op, Page, Publish, Receipt, StoreError, Ticket, TopicId, TopicSettings,
 };
 use bytes::Bytes;
-use intake::Intake;
+use intake::{GAP, Intake};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,6 +30,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use towline_service_api::builtin::{
     ConsumeOptions, GroupMode, GroupStatus, QueueError, Start, TopicConfig, TopicStatus,
 };
+
+/// Offsets a recovery leaves out, most often.
+const LEFT_OUT: u64 = 65_536;
 
 /// See the module.
 #[derive(Debug)]
@@ -67,7 +70,8 @@ impl Topic {
             let dispatcher = Dispatcher::open(shared, (name.clone(), id), group, &view, rest);
             groups.insert(name_of_group, Arc::new(dispatcher));
         }
-        let intake = Intake::restore(&shared.store.entries(id, MARK), head);
+        let entries = |prefix| shared.store.entries(id, prefix);
+        let intake = Intake::restore(&entries(MARK), &entries(GAP), head);
         Arc::new(Self {
             id,
             name,
@@ -115,7 +119,7 @@ impl Topic {
             let rest = self.rest.read();
             (rest.config.clone(), rest.paused)
         };
-        let (depth, depth_bytes) = self.depth(&self.intake.lock(), floor, head);
+        let (depth, depth_bytes) = self.depth(&self.intake.lock(), floor);
         let groups = self.groups.read().keys().cloned().collect();
         let topic = self.name.to_string();
         let scheduled = self.scheduled();
@@ -123,12 +127,13 @@ impl Topic {
     }
 
     /// Messages, and about how many bytes, that some group has not settled, or, without groups, all that are kept.
-    fn depth(&self, intake: &Intake, floor: Offset, head: Offset) -> (u64, u64) {
+    fn depth(&self, intake: &Intake, floor: Offset) -> (u64, u64) {
         let groups = self.groups.read();
         if groups.is_empty() {
-            return (head.saturating_sub(floor), intake.bytes_from(floor));
+            return (intake.messages_from(floor), intake.bytes_from(floor));
         }
-        let messages = groups.values().map(|group| group.depth(head)).max().unwrap_or_default();
+        let messages = groups.values().map(|group| intake.messages_from(group.next()) + group.holes()).max();
+        let messages = messages.unwrap_or_default();
         let next = groups.values().map(|group| group.next()).min().unwrap_or_default();
         (messages, intake.bytes_from(next))
     }
@@ -138,12 +143,42 @@ impl Topic {
         self.groups.read().values().cloned().collect()
     }
 
+    /// How a group is, but for how old its oldest message is.
+    pub(crate) fn group_figures(&self, group: &Dispatcher) -> GroupStatus {
+        group.status(|next| self.intake.lock().messages_from(next))
+    }
+
+    /// After an unclean stop: looks which offsets the recovery has left out before the head.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub(crate) async fn find_gap(&self) -> Result<(), QueueError> {
+        let one = Limits { messages: 1, bytes: 1 };
+        let (head, floor) = (self.head(), self.shared.store.topic(self.id).map_or(0, |view| view.floor));
+        // The first offset from which on there is nothing, by halving; most often the recovery left out just so many.
+        let (mut low, mut high) = (floor, head);
+        let mut probe = high.saturating_sub(LEFT_OUT + 1).max(low);
+        while low < high {
+            let page = self.read_page(probe, one).await?;
+            match page.messages.first() {
+                Some(found) => low = found.offset + 1,
+                None => high = probe,
+            }
+            probe = if high == head && low + LEFT_OUT == head { low } else { low + (high - low) / 2 };
+        }
+        let op = self.intake.lock().leave_out(self.id, low);
+        match op {
+            Some(op) => self.commit(vec![op]).await,
+            None => Ok(()),
+        }
+    }
+
     /// How a group is.
     ///
     /// # Errors
     /// What the store says.
     pub(crate) async fn group_status(&self, group: &Dispatcher) -> Result<GroupStatus, QueueError> {
-        let (mut status, oldest) = (group.status(self.head()), group.oldest());
+        let (mut status, oldest) = (self.group_figures(group), group.oldest());
         if status.depth > 0 {
             let page = self.read_page(oldest, Limits { messages: 1, bytes: 1 }).await?;
             status.oldest = page.messages.first().map(|stored| stored.timestamp);

@@ -81,6 +81,10 @@ pub(crate) enum Found {
 
 /// Looks for the group `sequence` at the start of `bytes`; `is_end` if the file has no more.
 pub(crate) fn check(bytes: &[u8], sequence: Sequence, seed: u64, is_end: bool) -> Found {
+    // Most of a segment that was not filled is no group: that is seen by one number.
+    if bytes.get(SEQUENCE).is_some_and(|found| *found != sequence.0.to_le_bytes()) {
+        return Found::Nothing;
+    }
     let Some((header, count, body)) = read_header(bytes) else {
         return if is_end { Found::Nothing } else { Found::Short(HEADER) };
     };
@@ -104,6 +108,9 @@ pub(crate) fn check(bytes: &[u8], sequence: Sequence, seed: u64, is_end: bool) -
         Found::Torn { header, len }
     }
 }
+
+/// Where a header has its sequence.
+const SEQUENCE: std::ops::Range<usize> = 8..16;
 
 /// Bytes of a group that is not whole and lies at the end of the log, where `sequence` was to come behind `previous`; 0 if
 /// there is none. `bytes` are what the file has from there on, `len` of them in all. One of the two numbers is enough, as no
