@@ -58,8 +58,8 @@ pub(crate) fn pick<'a>(
     let mut first: Option<&Endpoint> = None;
     for _ in 0..DRAWS {
         let drawn = &list[random(list.len() as u64) as usize];
-        let is_chosen = drawn.app.weight == endpoints.max_weight
-            || random(endpoints.max_weight.into()) < u64::from(drawn.app.weight);
+        let is_chosen =
+            drawn.weight == endpoints.max_weight || random(endpoints.max_weight.into()) < u64::from(drawn.weight);
         if !is_chosen || drawn.link.is_avoided() || !is_free(drawn) {
             continue;
         }
@@ -79,7 +79,7 @@ pub(crate) fn pick<'a>(
 /// The one with fewer streams for its weight; the first of equals, so that draws by weight stay what they are.
 fn lighter<'a>(a: &'a Endpoint, b: &'a Endpoint) -> &'a Endpoint {
     let (load_a, load_b) = (u64::from(a.link.load()), u64::from(b.link.load()));
-    if load_b * u64::from(a.app.weight) < load_a * u64::from(b.app.weight) { b } else { a }
+    if load_b * u64::from(a.weight) < load_a * u64::from(b.weight) { b } else { a }
 }
 
 /// Weighted rendezvous: each instance is the highest for its share of all hashes, and when one comes or goes only its own
@@ -87,5 +87,5 @@ fn lighter<'a>(a: &'a Endpoint, b: &'a Endpoint) -> &'a Endpoint {
 fn rank(hash: u64, endpoint: &Endpoint) -> f64 {
     // 53 bits, and neither 0 nor 1.
     let draw = ((mix(hash ^ endpoint.seed) >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
-    f64::from(endpoint.app.weight) / -draw.ln()
+    f64::from(endpoint.weight) / -draw.ln()
 }

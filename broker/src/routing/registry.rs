@@ -3,7 +3,7 @@
 //! An instance is a uuid and may hold several links; what a link published is its own. Calls go to the instance's newest
 //! healthy link that publishes the service, so a half-open old link never blocks a reconnect.
 
-use super::table::Endpoint;
+use super::table::{Endpoint, Endpoints};
 use super::{RouteKey, Routes, hash};
 use crate::link::Link;
 use hashbrown::{HashMap, HashSet};
@@ -318,6 +318,9 @@ impl Registry {
             return;
         }
         let before = self.routes.load();
+        // What one app publishes at once mostly had the same endpoints before, and so has the same ones now: one list
+        // for all of it, by the list before and the link that serves.
+        let mut shared: HashMap<_, Option<Arc<Endpoints>>> = HashMap::new();
         let changes: Vec<_> = services
             .into_iter()
             .map(|service| {
@@ -327,9 +330,14 @@ impl Registry {
                     version: &service.version,
                     ..RouteKey::default()
                 };
-                let others = before.find(&key).map_or(&[][..], |endpoints| &endpoints.list);
-                let endpoints = instances.endpoints(&service, uuid, others);
-                (service, endpoints)
+                let others = before.find(&key);
+                let serving = instances.serving(&service, uuid);
+                let same = (others.map(Arc::as_ptr), serving.map(|member| member.link.id));
+                let endpoints = shared.entry(same).or_insert_with(|| {
+                    let list = with_instance(others.map_or(&[][..], |endpoints| &endpoints.list), uuid, serving);
+                    (!list.is_empty()).then(|| Arc::new(Endpoints::new(list)))
+                });
+                (service, endpoints.clone())
             })
             .collect();
         self.routes.table.store(Arc::new(before.replaced(changes)));
@@ -343,20 +351,23 @@ impl Instances {
         Some((uuid.clone(), at))
     }
 
-    /// The endpoints of a service after one instance has changed: of that one, its newest link that publishes the service,
-    /// a healthy one first. The others stay as they are: 10,000 instances that come one after the other do not look at each
-    /// other 10,000 times.
-    fn endpoints(&self, service: &ServiceKey, changed: &str, before: &[Endpoint]) -> Vec<Endpoint> {
-        let members = self.by_uuid.get(changed).map_or(&[][..], Vec::as_slice);
+    /// The newest link of an instance that publishes a service, a healthy one first.
+    fn serving(&self, service: &ServiceKey, uuid: &str) -> Option<&Member> {
+        let members = self.by_uuid.get(uuid).map_or(&[][..], Vec::as_slice);
         let publishing =
             || members.iter().rev().filter(|member| !member.is_hidden && member.services.contains(service));
-        let serving = publishing().find(|member| !member.link.is_suspect()).or_else(|| publishing().next());
-        let endpoint = serving.map(|member| Endpoint::new(member.link.clone(), member.app.clone()));
-        let seed = hash(changed);
-        let is_changed = |endpoint: &Endpoint| endpoint.seed == seed && endpoint.app.uuid == changed;
-        let Some(at) = before.iter().position(is_changed) else {
-            return before.iter().cloned().chain(endpoint).collect();
-        };
-        before[..at].iter().cloned().chain(endpoint).chain(before[at + 1..].iter().cloned()).collect()
+        publishing().find(|member| !member.link.is_suspect()).or_else(|| publishing().next())
     }
+}
+
+/// The endpoints of a service after one instance has changed. The others stay as they are: 10,000 instances that come one
+/// after the other do not look at each other 10,000 times.
+fn with_instance(before: &[Endpoint], changed: &str, serving: Option<&Member>) -> Vec<Endpoint> {
+    let endpoint = serving.map(|member| Endpoint::new(member.link.clone(), member.app.clone()));
+    let seed = hash(changed);
+    let is_changed = |endpoint: &Endpoint| endpoint.seed == seed && endpoint.app.uuid == changed;
+    let Some(at) = before.iter().position(is_changed) else {
+        return before.iter().cloned().chain(endpoint).collect();
+    };
+    before[..at].iter().cloned().chain(endpoint).chain(before[at + 1..].iter().cloned()).collect()
 }

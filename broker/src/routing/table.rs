@@ -14,16 +14,19 @@ pub(crate) struct Endpoint {
     pub app: Arc<super::App>,
     /// The hash of its uuid.
     pub seed: u64,
+    /// The app's: to draw one of a thousand instances must not touch what each of them says of itself.
+    pub weight: u32,
 }
 
 impl Endpoint {
     pub(crate) fn new(link: Arc<Link>, app: Arc<super::App>) -> Self {
         let seed = super::hash::hash(&app.uuid);
-        Self { link, app, seed }
+        let weight = app.weight;
+        Self { link, app, seed, weight }
     }
 }
 
-/// The instances of one service.
+/// The instances of one service, or of several that the same apps published together.
 #[derive(Clone, Debug)]
 pub(crate) struct Endpoints {
     pub list: Vec<Endpoint>,
@@ -32,7 +35,7 @@ pub(crate) struct Endpoints {
 
 impl Endpoints {
     pub(crate) fn new(list: Vec<Endpoint>) -> Self {
-        let max_weight = list.iter().map(|endpoint| endpoint.app.weight).max().unwrap_or(1);
+        let max_weight = list.iter().map(|endpoint| endpoint.weight).max().unwrap_or(1);
         Self { list, max_weight }
     }
 }
@@ -50,10 +53,11 @@ pub(crate) struct Table {
     len: usize,
 }
 
-type Shard = HashTable<(ServiceKey, Arc<Endpoints>)>;
+/// Two pointers a service: the places of many services lie close together.
+type Shard = HashTable<(Arc<ServiceKey>, Arc<Endpoints>)>;
 
 /// Where a key stands in the table of one version.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     version: u64,
     shard: u32,
@@ -110,33 +114,33 @@ impl Table {
         self.shards[shard]
             .iter()
             .filter(move |(key, _)| key.service == service)
-            .map(|(key, ends)| (key, ends.list.len()))
+            .map(|(key, ends)| (&**key, ends.list.len()))
     }
 
     /// Every key with its endpoints, in no order.
     pub(crate) fn services(&self) -> impl Iterator<Item = (&ServiceKey, &Endpoints)> {
-        self.shards.iter().flat_map(|shard| shard.iter().map(|(key, endpoints)| (key, &**endpoints)))
+        self.shards.iter().flat_map(|shard| shard.iter().map(|(key, endpoints)| (&**key, &**endpoints)))
     }
 
     /// A table in which these keys have these endpoints; none removes the key.
-    pub(crate) fn replaced(&self, changes: impl IntoIterator<Item = (ServiceKey, Vec<Endpoint>)>) -> Self {
+    pub(crate) fn replaced(&self, changes: impl IntoIterator<Item = (ServiceKey, Option<Arc<Endpoints>>)>) -> Self {
         let mut table = Self { version: version(), ..self.clone() };
         for (key, endpoints) in changes {
             let parts = parts(&key);
             let (shard, hash) = self.hash(parts);
             let shard = Arc::make_mut(&mut table.shards[shard]);
-            let rehash = |(key, _): &(ServiceKey, _)| self.hash(self::parts(key)).1;
-            match shard.entry(hash, |(key, _)| is_key(key, parts), rehash) {
-                Entry::Occupied(entry) if endpoints.is_empty() => {
+            let rehash = |(key, _): &(Arc<ServiceKey>, _)| self.hash(self::parts(key)).1;
+            match (shard.entry(hash, |(key, _)| is_key(key, parts), rehash), endpoints) {
+                (Entry::Occupied(entry), None) => {
                     entry.remove();
                     table.len -= 1;
                 }
-                Entry::Occupied(mut entry) => entry.get_mut().1 = Arc::new(Endpoints::new(endpoints)),
-                Entry::Vacant(entry) if !endpoints.is_empty() => {
-                    entry.insert((key, Arc::new(Endpoints::new(endpoints))));
+                (Entry::Occupied(mut entry), Some(endpoints)) => entry.get_mut().1 = endpoints,
+                (Entry::Vacant(entry), Some(endpoints)) => {
+                    entry.insert((Arc::new(key), endpoints));
                     table.len += 1;
                 }
-                Entry::Vacant(_) => {}
+                (Entry::Vacant(_), None) => {}
             }
         }
         table
@@ -179,9 +183,9 @@ impl Table {
     /// A table in which one link serves these.
     pub(crate) fn of(keys: impl IntoIterator<Item = (&'static str, &'static str)>) -> Self {
         let link = crate::link::tests_support::link(1);
-        let endpoints = vec![Endpoint::new(link, Arc::default())];
-        Self::default()
-            .replaced(keys.into_iter().map(|(service, version)| (tests::key(service, version), endpoints.clone())))
+        let endpoints = Arc::new(Endpoints::new(vec![Endpoint::new(link, Arc::default())]));
+        let key = |(service, version)| (tests::key(service, version), Some(endpoints.clone()));
+        Self::default().replaced(keys.into_iter().map(key))
     }
 }
 
@@ -199,7 +203,7 @@ mod tests {
         let asked = RouteKey { service: "a.B", version: "2", ..RouteKey::default() };
         let place = table.locate(&asked).expect("it is there");
         assert!(Arc::ptr_eq(table.at(place).unwrap(), table.find(&asked).unwrap()));
-        let next = table.replaced([(key("a.B", "2"), Vec::new())]);
+        let next = table.replaced([(key("a.B", "2"), None)]);
         assert!(next.at(place).is_none() && next.find(&asked).is_none() && Table::default().at(place).is_none());
         assert_eq!(next.variants("a.B").count(), 1);
         assert_eq!(table.variants("a.B").count(), 2);

@@ -198,6 +198,33 @@ async fn withdrawn_services_go_and_what_was_not_published_is_passed_over() {
 }
 
 #[tokio::test]
+async fn what_is_published_together_shares_its_endpoints_until_something_differs() {
+    let registry = registry();
+    let (a, b, c) = (link(1), link(2), link(3));
+    registry.join(a.clone(), app("one", 1, &[]));
+    registry.join(b.clone(), app("two", 1, &[]));
+    registry.expose(&a, vec![service("s.A"), service("s.B"), service("s.C")], false);
+    let is_one_list = |left: &str, right: &str| {
+        let table = registry.routes().load();
+        let found = |name| table.find(&parse_key(name).unwrap().undivided()).cloned().unwrap();
+        Arc::ptr_eq(&found(left), &found(right))
+    };
+    assert!(is_one_list("s.A", "s.B") && is_one_list("s.B", "s.C"));
+    registry.expose(&b, vec![service("s.A"), service("s.B")], false);
+    assert!(is_one_list("s.A", "s.B") && !is_one_list("s.B", "s.C"));
+    registry.withdraw(&b, &[service("s.A")]);
+    assert_eq!([serving(&registry, "s.A"), serving(&registry, "s.B")], [vec![1], vec![1, 2]]);
+    // A newer link of an instance that publishes one service of the two.
+    registry.join(c.clone(), app("one", 1, &[]));
+    registry.expose(&c, vec![service("s.B")], false);
+    registry.hide(&a);
+    assert_eq!([serving(&registry, "s.A"), serving(&registry, "s.B")], [vec![], vec![2, 3]]);
+    registry.show(&a);
+    registry.leave(&c);
+    assert_eq!([serving(&registry, "s.A"), serving(&registry, "s.B")], [vec![1], vec![1, 2]]);
+}
+
+#[tokio::test]
 async fn of_two_the_one_with_fewer_streams_gets_the_request() {
     let registry = registry();
     let links = [link(1), link(2)];
