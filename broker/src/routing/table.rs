@@ -64,6 +64,13 @@ pub(crate) struct Place {
     bucket: u32,
 }
 
+impl Place {
+    /// Whether both were found in one table.
+    pub(crate) fn is_as_old_as(self, other: Self) -> bool {
+        self.version == other.version
+    }
+}
+
 impl Default for Table {
     fn default() -> Self {
         let shards = (0..SHARDS).map(|_| Arc::default()).collect();
@@ -101,6 +108,11 @@ impl Table {
             return None;
         }
         self.shards[place.shard as usize].get_bucket(place.bucket as usize).map(|(_, endpoints)| endpoints)
+    }
+
+    /// The endpoints of a place, as a number that no others of this table have.
+    pub(crate) fn identity(&self, place: Place) -> Option<usize> {
+        self.at(place).map(|endpoints| Arc::as_ptr(endpoints).addr())
     }
 
     /// Keys in it.
@@ -186,6 +198,12 @@ impl Table {
         let endpoints = Arc::new(Endpoints::new(vec![Endpoint::new(link, Arc::default())]));
         let key = |(service, version)| (tests::key(service, version), Some(endpoints.clone()));
         Self::default().replaced(keys.into_iter().map(key))
+    }
+
+    /// The same table with one more service, which has endpoints of its own.
+    pub(crate) fn with(&self, service: &'static str) -> Self {
+        let endpoints = Endpoints::new(vec![Endpoint::new(crate::link::tests_support::link(2), Arc::default())]);
+        self.replaced([(tests::key(service, ""), Some(Arc::new(endpoints)))])
     }
 }
 

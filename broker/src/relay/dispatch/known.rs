@@ -1,83 +1,287 @@
-//! Routes that requests on this thread have named before: most requests repeat one of a few, and reading a route and
-//! looking it up was a third of the broker's own work for a request.
+//! Routes that requests on this thread have named before: most requests repeat one of those there are, and reading a route
+//! and looking it up was a third of the broker's own work for a request.
 //!
 //! Invariant: nothing is kept alive. What is remembered is a place in one version of the routing table; another version
 //! asks again.
 
-use crate::routing::{Place, is_same};
+use crate::routing::{Place, Table, is_same};
+use hashbrown::hash_table::{Entry, HashTable};
 use std::cell::RefCell;
 
-/// Routes remembered, each in the one slot its bytes lead to.
-const SLOTS: usize = 512;
-/// The longest route remembered, in bytes.
-const LONGEST: usize = 256;
+/// Routes of each length that are remembered, however few services there are.
+const FEW: usize = 512;
+/// Memory for routes of one length, in bytes: more routes than fit take each other's place.
+const MOST: usize = 8 << 20;
 
-struct Slot {
-    /// Tags and binary text, one after the other, and where the second begins.
-    bytes: Vec<u8>,
-    cut: usize,
+/// A route and its place, in one line of the cache or two: of 100,000 services each call finds another one, and each further
+/// place in memory would be one more to wait for.
+#[repr(align(64))]
+struct Slot<const N: usize> {
     place: Place,
+    /// The length of the tags, and of the binary text behind them.
+    lens: [u16; 2],
+    bytes: [u8; N],
+}
+
+impl<const N: usize> Slot<N> {
+    fn new([tags, binary]: [&[u8]; 2], place: Place) -> Self {
+        let mut bytes = [0; N];
+        bytes[..tags.len()].copy_from_slice(tags);
+        bytes[tags.len()..][..binary.len()].copy_from_slice(binary);
+        Self { place, lens: [tags.len() as u16, binary.len() as u16], bytes }
+    }
+
+    fn parts(&self) -> [&[u8]; 2] {
+        let [tags, binary] = self.lens.map(usize::from);
+        [&self.bytes[..tags], &self.bytes[tags..tags + binary]]
+    }
+
+    #[inline]
+    fn is(&self, [tags, binary]: [&[u8]; 2]) -> bool {
+        self.lens.map(usize::from) == [tags.len(), binary.len()]
+            && is_same(&self.bytes[..tags.len()], tags)
+            && (binary.is_empty() || is_same(&self.bytes[tags.len()..][..binary.len()], binary))
+    }
+}
+
+/// Routes of up to `N` bytes.
+struct Class<const N: usize>(HashTable<Slot<N>>);
+
+impl<const N: usize> Class<N> {
+    const NEW: Self = Self(HashTable::new());
+
+    #[inline]
+    fn recall(&self, hash: u64, route: [&[u8]; 2]) -> Option<Place> {
+        self.0.find(hash, |slot| slot.is(route)).map(|slot| slot.place)
+    }
+
+    fn remember(
+        &mut self,
+        hash: u64,
+        route: [&[u8]; 2],
+        place: Place,
+        most: usize,
+        hasher: impl Fn([&[u8]; 2]) -> u64,
+    ) {
+        // A table is full when seven of eight of its buckets are.
+        let most = most.min(MOST / size_of::<Slot<N>>() / 8 * 7);
+        if self.0.len() >= most && self.0.find(hash, |slot| slot.is(route)).is_none() {
+            self.make_room(hash);
+        }
+        match self.0.entry(hash, |slot| slot.is(route), |slot| hasher(slot.parts())) {
+            Entry::Occupied(mut entry) => entry.get_mut().place = place,
+            Entry::Vacant(entry) => drop(entry.insert(Slot::new(route, place))),
+        }
+    }
+
+    /// Forgets one, whichever stands next to where this hash points.
+    fn make_room(&mut self, hash: u64) {
+        let buckets = self.0.num_buckets();
+        let from = (hash >> 32) as usize % buckets;
+        let at = (from..buckets).chain(0..from).find(|at| self.0.get_bucket(*at).is_some());
+        at.and_then(|at| self.0.get_bucket_entry(at).ok()).map(|entry| entry.remove());
+    }
+}
+
+/// Endpoints of which a place is kept; services with further ones stay at their own.
+const SHARED: usize = 1024;
+
+/// One place in a table for each of the endpoints in it: services that were published together are all remembered at that
+/// one, which is in the cache, instead of each at its own.
+struct Shared {
+    /// Of the table they are in.
+    newest: Option<Place>,
+    places: HashTable<(usize, Place)>,
+}
+
+impl Shared {
+    const NEW: Self = Self { newest: None, places: HashTable::new() };
+
+    /// A place in this table with the same endpoints as this one.
+    fn place(&mut self, table: &Table, place: Place, hasher: impl Fn(usize) -> u64) -> Place {
+        let Some(identity) = table.identity(place) else { return place };
+        if !self.newest.replace(place).is_some_and(|newest| newest.is_as_old_as(place)) {
+            self.places.clear();
+        }
+        let is_full = self.places.len() >= SHARED;
+        match self.places.entry(hasher(identity), |(of, _)| *of == identity, |(of, _)| hasher(*of)) {
+            Entry::Occupied(entry) => entry.get().1,
+            Entry::Vacant(entry) => {
+                if !is_full {
+                    entry.insert((identity, place));
+                }
+                place
+            }
+        }
+    }
+}
+
+/// What one thread remembers.
+struct Known {
+    shared: Shared,
+    short: Class<44>,
+    middle: Class<108>,
+    long: Class<300>,
+    /// Drawn by each thread: nobody can make up routes that have one hash.
+    key: Option<[u64; 2]>,
 }
 
 thread_local! {
-    static KNOWN: RefCell<Vec<Option<Slot>>> = const { RefCell::new(Vec::new()) };
+    static KNOWN: RefCell<Known> = const {
+        RefCell::new(Known { shared: Shared::NEW, short: Class::NEW, middle: Class::NEW, long: Class::NEW, key: None })
+    };
 }
 
 /// The place remembered for a route; of some version of the table.
 pub(super) fn recall(route: [&[u8]; 2]) -> Option<Place> {
-    KNOWN.with_borrow(|slots| {
-        let slot = slots.get(slot(route))?.as_ref()?;
-        let (tags, binary) = slot.bytes.split_at(slot.cut);
-        (is_same(tags, route[0]) && is_same(binary, route[1])).then_some(slot.place)
+    KNOWN.with_borrow(|known| {
+        let hash = hash(known.key?, route);
+        match len(route) {
+            0..=44 => known.short.recall(hash, route),
+            45..=108 => known.middle.recall(hash, route),
+            _ => known.long.recall(hash, route),
+        }
     })
 }
 
-/// Remembers the place of a route, for as long as no other one needs its slot.
-pub(super) fn remember(route: [&[u8]; 2], place: Place) {
-    if route.iter().map(|bytes| bytes.len()).sum::<usize>() > LONGEST {
-        return;
-    }
-    KNOWN.with_borrow_mut(|slots| {
-        slots.resize_with(SLOTS, || None);
-        let slot = &mut slots[slot(route)];
-        let mut bytes = slot.take().map(|slot| slot.bytes).unwrap_or_default();
-        bytes.clear();
-        route.iter().for_each(|part| bytes.extend_from_slice(part));
-        *slot = Some(Slot { bytes, cut: route[0].len(), place });
+/// Remembers the place of a route. More routes are remembered than there are services, but no more than two for each.
+pub(super) fn remember(route: [&[u8]; 2], place: Place, table: &Table) {
+    KNOWN.with_borrow_mut(|known| {
+        let key = *known.key.get_or_insert_with(|| [fastrand::u64(..), fastrand::u64(..) | 1]);
+        let (of, most) = (hash(key, route), (2 * table.len()).max(FEW));
+        let rehash = |route: [&[u8]; 2]| hash(key, route);
+        let place = known.shared.place(table, place, |identity| fold(key[0], key[1], &identity.to_le_bytes()));
+        match len(route) {
+            0..=44 => known.short.remember(of, route, place, most, rehash),
+            45..=108 => known.middle.remember(of, route, place, most, rehash),
+            109..=300 => known.long.remember(of, route, place, most, rehash),
+            _ => {}
+        }
     });
 }
 
-/// Routes differ at their ends (methods) or in their middle (services).
-fn slot(route: [&[u8]; 2]) -> usize {
-    let part = if route[0].is_empty() { route[1] } else { route[0] };
-    let word = |bytes: Option<&[u8; 8]>| bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes));
-    let mix = |hash: u64, word: u64| (hash ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);
-    let middle = word(part[part.len() / 2..].first_chunk());
-    let hash = mix(mix(part.len() as u64, word(part.last_chunk())), middle);
-    (hash >> 7) as usize % SLOTS
+fn len(route: [&[u8]; 2]) -> usize {
+    route[0].len() + route[1].len()
+}
+
+/// Word by word, each multiplied by the key into all bits of the next.
+#[inline]
+fn hash([seed, key]: [u64; 2], [tags, binary]: [&[u8]; 2]) -> u64 {
+    let hash = fold(seed, key, tags);
+    if binary.is_empty() { hash } else { fold(hash, key, binary) }
+}
+
+#[inline]
+fn fold(seed: u64, key: u64, bytes: &[u8]) -> u64 {
+    let mix = |hash: u64, word: [u8; 8]| {
+        let product = u128::from(hash ^ u64::from_le_bytes(word)) * u128::from(key);
+        product as u64 ^ (product >> 64) as u64
+    };
+    let (words, rest) = bytes.as_chunks::<8>();
+    let hash = words.iter().fold(seed ^ bytes.len() as u64, |hash, word| mix(hash, *word));
+    // The last word overlaps the one before, where there is one.
+    let last = bytes.last_chunk::<8>().copied().unwrap_or_else(|| {
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        last
+    });
+    mix(hash, last)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::routing::{RouteKey, Table};
+    use proptest::prelude::*;
+    use std::collections::HashMap;
+    use std::sync::Arc;
+
+    const NAMES: [&str; 4] = ["a.A", "a.B", "a.C", "a.D"];
+
+    fn places(table: &Table) -> [Place; 4] {
+        NAMES.map(|service| table.locate(&RouteKey { service, ..RouteKey::default() }).expect("it is there"))
+    }
+
+    /// Services that were published together, or one by one.
+    fn table(is_together: bool) -> Table {
+        match is_together {
+            true => Table::of(NAMES.map(|name| (name, ""))),
+            false => NAMES.into_iter().fold(Table::default(), |table, name| table.with(name)),
+        }
+    }
+
+    #[test]
+    fn services_with_the_same_endpoints_are_remembered_at_one_place_of_one_table() {
+        let hasher = |identity: usize| identity as u64 >> 4;
+        let mut shared = Shared::NEW;
+        let mut found = |table: &Table| places(table).map(|place| shared.place(table, place, hasher));
+        let (together, apart) = (table(true), table(false));
+        let [first, ..] = found(&together);
+        assert_eq!(found(&together), [first; 4]);
+        assert!(Arc::ptr_eq(together.at(first).unwrap(), together.at(places(&together)[3]).unwrap()));
+        assert_eq!(found(&apart), places(&apart), "each has its own");
+        let next = together.with("a.E");
+        let of_next = found(&next);
+        assert!(next.at(of_next[0]).is_some() && together.at(of_next[0]).is_none());
+        assert_eq!(shared.place(&together, of_next[0], hasher), of_next[0], "another table is not asked");
+    }
 
     #[test]
     fn a_route_is_known_by_all_its_bytes() {
-        let key = RouteKey { service: "a.B", ..RouteKey::default() };
-        let place = Table::of([("a.B", "")]).locate(&key).expect("it is there");
-        let route = *b"\x0bcom.acme.A.call";
-        remember([&route, b""], place);
-        assert!(recall([&route, b""]).is_some());
-        assert!(recall([b"", &route]).is_none());
-        for at in 0..route.len() {
-            let mut other = route;
-            other[at] ^= 1;
-            assert!(recall([&other, b""]).is_none(), "byte {at}");
-            assert!(recall([&route[..at], b""]).is_none());
+        let table = table(false);
+        let [place, other_place, ..] = places(&table);
+        for len in [2, 44, 45, 108, 109, 300] {
+            let route: Vec<u8> = (0..len).map(|at| at as u8).collect();
+            remember([&route, b""], place, &table);
+            assert_eq!(recall([&route, b""]), Some(place));
+            assert_eq!(recall([b"", &route]), None);
+            for at in 0..len {
+                let mut other = route.clone();
+                other[at] ^= 1;
+                assert_eq!(recall([&other, b""]), None, "byte {at} of {len}");
+                assert_eq!(recall([&route[..at], &route[at..]]), None);
+            }
+            remember([&route, b""], other_place, &table);
+            assert_eq!(recall([&route, b""]), Some(other_place));
         }
-        let long = [7; LONGEST + 1];
-        remember([&long, b""], place);
-        assert!(recall([&long, b""]).is_none());
+        remember([&[7; 301], b""], place, &table);
+        assert_eq!(recall([&[7; 301], b""]), None);
+    }
+
+    #[test]
+    fn hashes_of_many_routes_differ_in_all_bits() {
+        let key = [fastrand::u64(..), fastrand::u64(..) | 1];
+        let routes: Vec<_> = (0..20_000).map(|nth| format!("com.acme.orders.Service{nth}.findById")).collect();
+        for bits in [0..16, 24..40, 48..64] {
+            let seen: std::collections::HashSet<_> =
+                routes.iter().map(|route| hash(key, [route.as_bytes(), b""]) << (64 - bits.end) >> 48).collect();
+            // Of 65,536, as many as of 20,000 drawn at random.
+            assert!((16_500..18_000).contains(&seen.len()), "{} in bits {bits:?}", seen.len());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_remembered_is_what_was_said_last(said in prop::collection::vec((0u8..40, 0..44usize, 0..4usize), 1..200)) {
+            let places = places(&table(false));
+            let (mut class, mut model) = (Class::<44>::NEW, HashMap::new());
+            let hash = |route: [&[u8]; 2]| super::hash([1, 0x9E37_79B9_7F4A_7C15], route);
+            for (name, cut, nth) in said {
+                let bytes = [name; 44];
+                let (tags, binary) = bytes.split_at(cut);
+                let (route, place) = ([tags, binary], places[nth]);
+                class.remember(hash(route), route, place, 16, hash);
+                model.insert((name, cut), place);
+                prop_assert_eq!(class.recall(hash(route), route), Some(place));
+                prop_assert!(class.0.len() <= 16);
+                for ((name, cut), place) in &model {
+                    let bytes = [*name; 44];
+                    let (tags, binary) = bytes.split_at(*cut);
+                    let found = class.recall(hash([tags, binary]), [tags, binary]);
+                    prop_assert!(found.is_none_or(|found| found == *place));
+                }
+            }
+            prop_assert!(class.0.len() >= model.len().min(16));
+        }
     }
 }

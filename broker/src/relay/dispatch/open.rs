@@ -165,9 +165,9 @@ impl Dispatch {
         let endpoints = match known::recall(route.bytes()).and_then(|place| table.at(place)) {
             Some(endpoints) => endpoints,
             None => {
-                let key = route.key().filter(RouteKey::is_plain).filter(|_| route.labels().is_empty())?;
+                let key = route.plain_key()?;
                 let place = table.locate(&key).or_else(|| table.locate(&key.undivided()))?;
-                known::remember(route.bytes(), place);
+                known::remember(route.bytes(), place, table);
                 table.at(place)?
             }
         };

@@ -54,6 +54,14 @@ impl<'a> Route<'a> {
         self.tags.and_then(|tags| RouteKey::read(tags, |_, _| ())).or_else(text)
     }
 
+    /// What is asked for, if any instance of it will do.
+    pub(super) fn plain_key(&self) -> Option<RouteKey<'a>> {
+        let mut has_labels = false;
+        let text = || str::from_utf8(self.binary?).ok().and_then(RouteKey::parse);
+        let key = self.tags.and_then(|tags| RouteKey::read(tags, |_, _| has_labels = true)).or_else(text)?;
+        (key.is_plain() && !has_labels).then_some(key)
+    }
+
     /// Labels an instance must have.
     pub(crate) fn labels(&self) -> Vec<(&'a str, &'a str)> {
         let mut labels = Vec::new();
