@@ -78,6 +78,16 @@ impl ReadBuffer {
         &mut self.bytes[at]
     }
 
+    /// The frames that are here whole, without their lengths, up to one that is longer than `max`.
+    pub fn frames(&self, max: usize) -> impl Iterator<Item = &[u8]> {
+        let mut at = 0;
+        std::iter::from_fn(move || {
+            let len = self.complete_at(at, max).ok()??;
+            at += len;
+            Some(&self.bytes[at - len + LENGTH..at])
+        })
+    }
+
     /// Drops the first `len` bytes.
     #[inline]
     pub fn consume(&mut self, len: usize) {

@@ -169,6 +169,7 @@ impl Driver {
         let relay = self.relay.clone();
         let mut table = None;
         let mut run = Run::spare();
+        self.dispatch.foresee(self.buffer.frames(max));
         let ended = loop {
             let len = match self.buffer.complete_at(at, max) {
                 Ok(Some(len)) => len,

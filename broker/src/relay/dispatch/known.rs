@@ -10,6 +10,10 @@ use std::cell::RefCell;
 
 /// Routes of each length that are remembered, however few services there are.
 const FEW: usize = 512;
+/// So many stay in the caches of a processor anyway.
+const CACHED: usize = 16 * 1024;
+/// Routes that are waited for together.
+const AHEAD: usize = 64;
 /// Memory for routes of one length, in bytes: more routes than fit take each other's place.
 const MOST: usize = 8 << 20;
 
@@ -53,6 +57,17 @@ impl<const N: usize> Class<N> {
     #[inline]
     fn recall(&self, hash: u64, route: [&[u8]; 2]) -> Option<Place> {
         self.0.find(hash, |slot| slot.is(route)).map(|slot| slot.place)
+    }
+
+    /// Looks at what stands where this hash points, whichever route that is of.
+    #[inline]
+    fn touch(&self, hash: u64) -> u16 {
+        let mut seen = 0;
+        let _ = self.0.find(hash, |slot| {
+            seen = slot.lens[0];
+            false
+        });
+        seen
     }
 
     fn remember(
@@ -126,6 +141,12 @@ struct Known {
     key: Option<[u64; 2]>,
 }
 
+impl Known {
+    fn len(&self) -> usize {
+        self.short.0.len() + self.middle.0.len() + self.long.0.len()
+    }
+}
+
 thread_local! {
     static KNOWN: RefCell<Known> = const {
         RefCell::new(Known { shared: Shared::NEW, short: Class::NEW, middle: Class::NEW, long: Class::NEW, key: None })
@@ -142,6 +163,33 @@ pub(super) fn recall(route: [&[u8]; 2]) -> Option<Place> {
             _ => known.long.recall(hash, route),
         }
     })
+}
+
+/// Brings what is remembered of these routes into the cache, if it is more than a cache holds: looked at one right after the
+/// other, they are waited for together. Looked up one by one, with all that relaying a request takes between, each has a wait
+/// of its own.
+pub(super) fn foresee<'r>(mut routes: impl Iterator<Item = [&'r [u8]; 2]>) {
+    KNOWN.with_borrow(|known| {
+        let Some(key) = known.key.filter(|_| known.len() > CACHED) else { return };
+        let mut found = [(0, 0); AHEAD];
+        loop {
+            let mut count = 0;
+            for (route, found) in routes.by_ref().take(AHEAD).zip(&mut found) {
+                *found = (len(route), hash(key, route));
+                count += 1;
+            }
+            let touch = |(len, hash): &(usize, u64)| match len {
+                0..=44 => known.short.touch(*hash),
+                45..=108 => known.middle.touch(*hash),
+                _ => known.long.touch(*hash),
+            };
+            // For its own sake: nobody needs to know.
+            std::hint::black_box(found[..count].iter().map(touch).fold(0, |all, seen| all | seen));
+            if count < AHEAD {
+                return;
+            }
+        }
+    });
 }
 
 /// Remembers the place of a route. More routes are remembered than there are services, but no more than two for each.

@@ -145,6 +145,13 @@ impl Dispatch {
         true
     }
 
+    /// What these frames ask for is about to be looked up.
+    pub(crate) fn foresee<'f>(&self, frames: impl Iterator<Item = &'f [u8]>) {
+        let requests = frames.filter_map(|frame| FrameRef::parse(frame).ok()).filter(|frame| frame.kind().is_request());
+        let form = self.link.dialect.form;
+        known::foresee(requests.filter_map(|request| Some(Route::read(request.metadata()?, form).bytes())));
+    }
+
     /// Where a request goes, if nothing about it needs more than one look; else `open` says what is wrong.
     pub(crate) fn plan(
         &mut self,
