@@ -12,6 +12,8 @@ mod gathering;
 mod instances;
 #[path = "relay/listeners.rs"]
 mod listeners;
+#[path = "relay/neighbours.rs"]
+mod neighbours;
 #[path = "relay/reframing.rs"]
 mod reframing;
 #[path = "relay/registering.rs"]

@@ -14,7 +14,9 @@ pub struct ReadBuffer {
 }
 
 /// Bytes asked of the socket by one read.
-const READ: usize = block::SIZE;
+const READ: usize = block::WIDE;
+/// A rest so short moves to memory of its own.
+const SHORT: usize = READ / 16;
 
 impl ReadBuffer {
     /// An empty buffer that holds no memory.
@@ -26,7 +28,7 @@ impl ReadBuffer {
     pub fn space(&mut self) -> &mut BytesMut {
         let len = self.bytes.len();
         if self.bytes.capacity() == 0 {
-            self.bytes = block::take();
+            self.bytes = block::take_wide();
         }
         let free = self.bytes.capacity() - len;
         let long = self.announced().map(|frame| LENGTH + frame).filter(|end| *end > len.max(READ));
@@ -37,6 +39,12 @@ impl ReadBuffer {
                 let mut grown = BytesMut::with_capacity(if end < doubled + READ { end } else { doubled });
                 grown.extend_from_slice(&self.bytes);
                 self.bytes = grown;
+            }
+            // The rest moves to another block: parts of this one may be on their way to others.
+            None if free < READ / 4 && len <= READ / 2 => {
+                let mut block = block::take_wide();
+                block.extend_from_slice(&self.bytes);
+                block::give(std::mem::replace(&mut self.bytes, block));
             }
             None if free < READ / 4 => self.bytes.reserve(READ),
             _ => {}
@@ -109,9 +117,10 @@ impl ReadBuffer {
         self.bytes.is_empty()
     }
 
-    /// Memory held.
+    /// Memory held: all of the block, if this may be the rest of one.
     pub fn capacity(&self) -> usize {
-        self.bytes.capacity()
+        let capacity = self.bytes.capacity();
+        if self.bytes.len() < SHORT { capacity } else { capacity.max(READ) }
     }
 
     /// Gives the memory back if nothing waits; a short rest moves to memory of its own size, so that an idle
@@ -119,8 +128,9 @@ impl ReadBuffer {
     pub fn shrink(&mut self) {
         if self.bytes.is_empty() {
             block::give(std::mem::take(&mut self.bytes));
-        } else if self.bytes.len() < READ / 16 {
-            self.bytes = BytesMut::from(&self.bytes[..]);
+        } else if self.bytes.len() < SHORT {
+            let rest = BytesMut::from(&self.bytes[..]);
+            block::give(std::mem::replace(&mut self.bytes, rest));
         }
     }
 }

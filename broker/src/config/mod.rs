@@ -179,7 +179,7 @@ pub struct Relay {
     /// A request above this is large.
     #[serde(with = "size")]
     pub large_request: usize,
-    /// Frames up to this are copied into the outbox, larger ones keep their memory.
+    /// Frames up to this are copied into the outbox, unless many were read one after the other; larger ones keep their memory.
     #[serde(with = "size")]
     pub small_frame: usize,
     /// Bytes given to one write.

@@ -4,9 +4,13 @@
 //!  control: frames of stream 0, first of all       [KEEPALIVE ...]
 //!  queue:   segments, first in first out           [tail: small frames, one after another] [one large frame] [tail ...]
 //! ```
-//! Small frames are copied into a contiguous tail, so that many of them are one write; large ones keep their memory. One
-//! [`Record`] per frame tells whose bytes they are: for accounting once written, and to take out what an ended stream left.
+//! Small frames are copied into a contiguous tail, so that many of them are one write; large ones keep their memory, and so
+//! do small ones that were read one after the other and together are a large part of a read block. One [`Record`] per frame
+//! tells whose bytes they are: for accounting once written, and to take out what an ended stream left.
 
+mod segment;
+
+use self::segment::{Memory, Segment};
 use super::streams::Serial;
 use bytes::BytesMut;
 use hashbrown::{HashMap, HashSet};
@@ -19,8 +23,6 @@ use std::collections::VecDeque;
 pub(crate) const FRAME_COST: usize = 64;
 /// A tail grows to this before the next one is begun.
 const TAIL: usize = block::SIZE;
-/// Larger frames keep their memory even while the link is blocked.
-const COPIED_WHEN_BLOCKED: usize = 32 * 1024;
 /// Records whose memory is not kept for the next write.
 const MANY: usize = 4 * 1024;
 /// KEEPALIVE echoes that wait; then the newest replaces the one before.
@@ -49,37 +51,6 @@ pub(crate) enum Mark {
     Refusal,
     /// The broker's own last word on a stream: it outlives what is taken out of it.
     Last,
-}
-
-#[derive(Debug, Default)]
-struct Segment {
-    bytes: BytesMut,
-    records: VecDeque<Record>,
-    is_tail: bool,
-    /// The place of its first frame among all that were ever queued.
-    first: u64,
-}
-
-impl Segment {
-    /// Takes out what is dead; calls `each` for every record of it.
-    fn bury(&mut self, dead: &Dead, mut each: impl FnMut(Record)) {
-        if !self.records.iter().any(|record| dead.has(record)) {
-            return;
-        }
-        let mut kept = BytesMut::new();
-        let mut rest = &self.bytes[..];
-        for record in &self.records {
-            let (frame, after) = rest.split_at(record.len as usize);
-            rest = after;
-            if dead.has(record) {
-                each(*record);
-            } else {
-                kept.extend_from_slice(frame);
-            }
-        }
-        self.records.retain(|record| !dead.has(record));
-        self.bytes = kept;
-    }
 }
 
 /// Streams whose queued frames are to be taken out. Looking for them costs as much as the outbox is deep, so in a deep one
@@ -237,29 +208,75 @@ impl Outbox {
     /// Queues a small frame with its length by copying it.
     pub(crate) fn push_small(&mut self, mut record: Record, wire: &[u8]) {
         record.len = wire.len() as u32;
-        if !self.queue.back().is_some_and(|last| last.is_tail && last.bytes.len() + record.len as usize <= TAIL) {
-            let mut tail = Segment { is_tail: true, first: self.pushed, ..Segment::default() };
-            if !self.is_blocked {
-                (tail.bytes, tail.records) = (block::take(), SPARE_RECORDS.take());
-            }
-            self.queue.push_back(tail);
-        }
-        let tail = self.queue.back_mut().expect("pushed above");
-        if tail.bytes.capacity() - tail.bytes.len() < record.len as usize {
-            grow(&mut tail.bytes, record.len as usize);
-        }
-        tail.bytes.extend_from_slice(wire);
-        tail.records.push_back(record);
+        self.settle();
+        self.tail(wire.len(), self.pushed).append(wire).push_back(record);
         self.pushed += 1;
         self.count(record, true);
     }
 
-    /// Queues a large frame with its length. While others wait it is copied if it is small enough that the read block it
-    /// came in could be many times its size.
+    /// Queues a small frame with its length that was cut out of a read block. Behind the one that stands before it there, it
+    /// joins that one without a copy. Nothing stays in a read block while the socket is full.
+    pub(crate) fn push_part(&mut self, mut record: Record, wire: BytesMut) {
+        if self.is_blocked {
+            return self.push_small(record, &wire);
+        }
+        record.len = wire.len() as u32;
+        match self.queue.back_mut() {
+            Some(last) if last.is_before(&wire) => {
+                last.bytes.unsplit(wire);
+                last.records.push_back(record);
+            }
+            _ => {
+                self.settle();
+                let mut records = SPARE_RECORDS.take();
+                records.push_back(record);
+                self.queue.push_back(Segment { bytes: wire, records, memory: Memory::Block, first: self.pushed });
+            }
+        }
+        self.pushed += 1;
+        self.count(record, true);
+    }
+
+    /// What comes next does not join the part of a read block that is last: a short one is copied after all.
+    #[inline]
+    fn settle(&mut self) {
+        if self.queue.back().is_some_and(Segment::is_short_part) {
+            let part = self.queue.pop_back().expect("looked at above");
+            self.tail(part.bytes.len(), part.first).append(&part.bytes).extend(part.records);
+            block::give(part.bytes);
+        }
+    }
+
+    /// The tail that so many bytes go to; of a new one, the first frame has this place.
+    #[inline]
+    fn tail(&mut self, len: usize, first: u64) -> &mut Segment {
+        if !self.queue.back().is_some_and(|last| last.has_room(len)) {
+            let (bytes, records) = match self.is_blocked {
+                true => Default::default(),
+                false => (block::take(), SPARE_RECORDS.take()),
+            };
+            self.queue.push_back(Segment { bytes, records, memory: Memory::Tail, first });
+        }
+        self.queue.back_mut().expect("pushed above")
+    }
+
+    /// The socket is full: what is queued moves out of the blocks that it was read into.
+    pub(crate) fn block(&mut self) {
+        if !std::mem::replace(&mut self.is_blocked, true) {
+            self.queue.iter_mut().for_each(Segment::move_out);
+        }
+    }
+
+    /// Queues a large frame with its length.
     pub(crate) fn push_large(&mut self, mut record: Record, wire: BytesMut) {
         record.len = wire.len() as u32;
-        let bytes = if !self.is_empty() && wire.len() < COPIED_WHEN_BLOCKED { BytesMut::from(&wire[..]) } else { wire };
-        self.queue.push_back(Segment { bytes, records: VecDeque::from([record]), is_tail: false, first: self.pushed });
+        self.settle();
+        let records = VecDeque::from([record]);
+        let mut frame = Segment { bytes: wire, records, memory: Memory::Frame, first: self.pushed };
+        if self.is_blocked {
+            frame.move_out();
+        }
+        self.queue.push_back(frame);
         self.pushed += 1;
         self.count(record, true);
     }
@@ -342,7 +359,7 @@ impl Outbox {
             } else {
                 writing.records.append(&mut segment.records);
             }
-            if segment.is_tail && segment.records.capacity() <= MANY {
+            if segment.memory != Memory::Frame && segment.records.capacity() <= MANY {
                 SPARE_RECORDS.set(segment.records);
             }
             writing.batch.push(segment.bytes);
@@ -371,16 +388,6 @@ impl Outbox {
             self.refusals -= refusal;
         }
     }
-}
-
-/// Makes room for a frame of a tail: twice as much as before, but no more than a tail may hold. `reserve` alone would leave
-/// a third of a full one unused, and what waits for a blocked link is many full ones.
-fn grow(bytes: &mut BytesMut, frame: usize) {
-    let needed = bytes.len() + frame;
-    let capacity = needed.max(2 * bytes.len()).max(4 * 1024).min(TAIL.max(needed));
-    let mut grown = BytesMut::with_capacity(capacity);
-    grown.extend_from_slice(bytes);
-    block::give(std::mem::replace(bytes, grown));
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use rsocket::{FrameType, StreamId};
 pub(crate) enum Packet<'a> {
     /// In the read buffer: copied when queued.
     Small(&'a mut [u8]),
-    /// Cut out of the read buffer: queued as it is.
+    /// Cut out of the read buffer: queued as it is, a small one with its neighbours.
     Large(BytesMut),
 }
 

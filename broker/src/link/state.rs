@@ -432,7 +432,8 @@ impl<L: Clone> State<L> {
             Packet::Large(wire) if wire.len() > LENGTH + self.bounds.small_frame => {
                 self.outbox.push_large(record, std::mem::take(wire));
             }
-            _ => self.outbox.push_small(record, packet.wire()),
+            Packet::Large(wire) => self.outbox.push_part(record, std::mem::take(wire)),
+            Packet::Small(wire) => self.outbox.push_small(record, wire),
         }
     }
 }

@@ -131,7 +131,10 @@ fn next(link: &Link, writing: &mut Writing, n: usize, is_blocked: bool, effects:
     inner.state.outbox.take(writing, link.shared.batch);
     let is_idle = writing.batch.is_empty() && !link.transport.has_unsent();
     inner.is_claimed = !is_idle;
-    inner.state.outbox.is_blocked = is_blocked && !is_idle;
+    match is_blocked && !is_idle {
+        true => inner.state.outbox.block(),
+        false => inner.state.outbox.is_blocked = false,
+    }
     inner.writing = writing.weight();
     inner.watch.set_waiting(is_blocked && !is_idle);
     link.settle(&mut inner);

@@ -18,6 +18,8 @@ use std::time::Instant;
 
 /// Reads after which a busy link lets others run.
 const READS: usize = 16;
+/// Bytes of a read that count as one more.
+const LARGE: usize = 64 * 1024;
 /// Bytes of an unfinished frame that are charged as they are read.
 const LONG: usize = 64 * 1024;
 
@@ -115,7 +117,6 @@ impl Driver {
             }
             let mut reads = 0;
             while reads < READS {
-                reads += 1;
                 let read = transport.try_read(self.buffer.space());
                 if transport.has_unsent() {
                     self.link.flush_transport(&mut self.touched);
@@ -126,6 +127,7 @@ impl Driver {
                     Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                     Err(error) => return error.into(),
                 };
+                reads += 1 + read / LARGE;
                 self.count.received.fetch_add(read as u64, Ordering::Relaxed);
                 self.relay.meters.bytes_in.increment(read as u64);
                 if let Err(error) = self.handle() {
@@ -138,6 +140,10 @@ impl Driver {
                 }
                 if !self.touched.is_empty() {
                     if let Some(before) = self.turn.is_due(read) {
+                        if self.buffer.is_empty() {
+                            // The others read into the same block meanwhile, which is in the cache.
+                            self.buffer.shrink();
+                        }
                         tokio::task::yield_now().await;
                         self.turn.given(before);
                     }
@@ -148,7 +154,7 @@ impl Driver {
                 }
             }
             self.touched.flush();
-            if reads == READS {
+            if reads >= READS {
                 tokio::task::yield_now().await;
             }
         }
@@ -187,13 +193,13 @@ impl Driver {
             };
             if len <= small {
                 let table = table.get_or_insert_with(|| relay.registry.routes().load());
-                if self.join(&mut run, table, kind, at..at + len) {
+                if self.join(&mut run, table, kind, &mut at, len) {
                     at += len;
                     continue;
                 }
             }
             table = None;
-            run.relay(&mut self.dispatch, &mut self.buffer, &mut self.touched);
+            at -= run.relay(&mut self.dispatch, &mut self.buffer, &mut self.touched);
             self.buffer.consume(at);
             at = 0;
             let mut wire;
@@ -218,7 +224,7 @@ impl Driver {
                 self.buffer.consume(len);
             }
         };
-        run.relay(&mut self.dispatch, &mut self.buffer, &mut self.touched);
+        at -= run.relay(&mut self.dispatch, &mut self.buffer, &mut self.touched);
         run.keep();
         self.buffer.consume(at);
         if frames > 0 {
@@ -230,10 +236,11 @@ impl Driver {
         ended
     }
 
-    /// Adds a frame to the run, if it is one that needs no more than to be looked up and passed on.
+    /// Adds the frame of this length that begins at `at` to the run, if it needs no more than to be looked up and passed on. A
+    /// run that has to be relayed before takes its frames off the buffer, and off `at`.
     #[inline]
-    fn join(&mut self, run: &mut Run, table: &Table, kind: FrameType, at: std::ops::Range<usize>) -> bool {
-        let view = FrameRef::checked(self.buffer.range(at.start + LENGTH..at.end));
+    fn join(&mut self, run: &mut Run, table: &Table, kind: FrameType, at: &mut usize, len: usize) -> bool {
+        let view = FrameRef::checked(self.buffer.range(*at + LENGTH..*at + len));
         let stream = view.stream_id();
         let is_later = matches!(kind, FrameType::Payload | FrameType::Error | FrameType::Cancel | FrameType::RequestN);
         if stream == 0 || !(is_later || kind.is_request()) || self.gathering.contains(stream) {
@@ -251,9 +258,9 @@ impl Driver {
             }
         }
         if run.is_full(stream) {
-            run.relay(&mut self.dispatch, &mut self.buffer, &mut self.touched);
+            *at -= run.relay(&mut self.dispatch, &mut self.buffer, &mut self.touched);
         }
-        run.push(at, stream, step, plan);
+        run.push(*at..*at + len, stream, step, plan);
         true
     }
 

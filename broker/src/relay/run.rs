@@ -10,7 +10,8 @@
 
 use super::dispatch::{Dispatch, Plan};
 use crate::link::{Begin, Delivered, Departure, Effect, Link, Opened, Opening, Packet, Refusal, Serial, Step, Touched};
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
+use rsocket::frame::{FrameRef, LENGTH};
 use rsocket::{FrameType, ReadBuffer, StreamId};
 use std::cell::Cell;
 use std::ops::Range;
@@ -18,6 +19,10 @@ use std::sync::Arc;
 
 /// Frames of one run.
 const FRAMES: usize = 64;
+/// A run of so many bytes, and of such frames on average, is cut up, so that neighbours for one link go on without a copy:
+/// smaller frames are sooner copied than cut out, and join what others send there.
+const WORTH_CUTTING: usize = 16 * 1024;
+const WORTH_CUTTING_EACH: usize = 1024;
 
 /// One frame, and how far it has come.
 struct Item {
@@ -48,6 +53,8 @@ pub(super) struct Run {
     /// A bit for each stream in it, by its low bits: a false alarm ends the run early, no harm.
     streams: [u64; 4],
     effects: Vec<Effect<Arc<Link>>>,
+    /// The frames by their items, if they were cut out of the buffer.
+    wires: Vec<BytesMut>,
     /// A request with what was appended to it.
     longer: Option<BytesMut>,
 }
@@ -65,7 +72,7 @@ thread_local! {
 
 impl Run {
     const fn new() -> Self {
-        Self { items: Vec::new(), streams: [0; 4], effects: Vec::new(), longer: None }
+        Self { items: Vec::new(), streams: [0; 4], effects: Vec::new(), wires: Vec::new(), longer: None }
     }
 
     /// An empty run, to be given back by [`Self::keep`]: an idle link holds no memory for one.
@@ -94,15 +101,14 @@ impl Run {
         self.items.push(Item { at, append, stream, step, stage });
     }
 
-    /// Relays all of it.
-    pub(super) fn relay(&mut self, dispatch: &mut Dispatch, buffer: &mut ReadBuffer, touched: &mut Touched) {
-        if self.items.is_empty() {
-            return;
-        }
+    /// Relays all of it and takes it off the front of the buffer. Returns how many bytes that were.
+    #[must_use]
+    pub(super) fn relay(&mut self, dispatch: &mut Dispatch, buffer: &mut ReadBuffer, touched: &mut Touched) -> usize {
+        let Some(end) = self.items.last().map(|last| last.at.end) else { return 0 };
         self.streams = [0; 4];
         let link = dispatch.link().clone();
         let mut refused = false;
-        let Self { items, effects, longer, .. } = self;
+        let Self { items, effects, wires, longer, .. } = self;
         link.with(touched, |state| {
             for item in &mut *items {
                 item.stage = match std::mem::replace(&mut item.stage, Stage::Done) {
@@ -136,6 +142,10 @@ impl Run {
                 };
             }
         });
+        let is_cut = end - items[0].at.start >= WORTH_CUTTING.max(items.len() * WORTH_CUTTING_EACH);
+        if is_cut {
+            cut(items, buffer.take(end), wires);
+        }
         let (mut overruns, mut late) = (0, 0);
         for first in 0..items.len() {
             let to = match &items[first].stage {
@@ -143,15 +153,25 @@ impl Run {
                 _ => continue,
             };
             to.with_lease(touched, |state| {
-                for item in &mut items[first..] {
-                    let mut packet = Packet::Small(buffer.range(item.at.clone()));
-                    if let (Stage::Opening(..), Some(at)) = (&item.stage, item.append) {
-                        let longer = longer.get_or_insert_default();
-                        dispatch.append(packet.view(), at, longer);
-                        packet = Packet::Small(longer);
+                for (nth, item) in items.iter_mut().enumerate().skip(first) {
+                    if !item.stage.is_for(&to) {
+                        continue;
                     }
+                    let mut packet = match (item.append, wires.get_mut(nth)) {
+                        (None, None) => Packet::Small(buffer.range(item.at.clone())),
+                        (None, Some(wire)) => Packet::Large(std::mem::take(wire)),
+                        (Some(at), wire) => {
+                            let wire = match wire {
+                                Some(wire) => &wire[..],
+                                None => buffer.range(item.at.clone()),
+                            };
+                            let longer = longer.get_or_insert_default();
+                            dispatch.append(FrameRef::checked(&wire[LENGTH..]), at, longer);
+                            Packet::Small(longer)
+                        }
+                    };
                     match &item.stage {
-                        Stage::Opening(link, opening) if Arc::ptr_eq(link, &to) => {
+                        Stage::Opening(_, opening) => {
                             let (opening, from) = (*opening, (dispatch.link().clone(), item.stream));
                             let planned = std::mem::replace(&mut item.stage, Stage::Done);
                             item.stage = match (state.open(from, opening, &mut packet), planned) {
@@ -161,11 +181,14 @@ impl Run {
                                 (Ok(_), _) => Stage::Done,
                                 (Err(why), _) => {
                                     refused = true;
+                                    if let Packet::Large(wire) = packet {
+                                        wires[nth] = wire;
+                                    }
                                     Stage::Refused(opening, to.id, why)
                                 }
                             };
                         }
-                        Stage::Forward(link, stream, serial) if Arc::ptr_eq(link, &to) => {
+                        Stage::Forward(_, stream, serial) => {
                             if item.step.kind == FrameType::Cancel {
                                 dispatch.meters().cancels.increment(1);
                             }
@@ -206,19 +229,44 @@ impl Run {
         for (to, serial, opened) in taken_back {
             dispatch.take_back(&to, serial, opened, touched);
         }
-        let items = std::mem::take(&mut self.items);
         if refused {
-            for item in &items {
+            for (nth, item) in items.iter().enumerate() {
                 if let Stage::Refused(opening, by, why) = item.stage {
-                    let mut packet = Packet::Small(buffer.range(item.at.clone()));
+                    let mut packet = match wires.get_mut(nth) {
+                        Some(wire) => Packet::Large(std::mem::take(wire)),
+                        None => Packet::Small(buffer.range(item.at.clone())),
+                    };
                     dispatch.refused(item.stream, opening, &mut packet, by, why, touched);
                 }
             }
         }
-        self.items = items;
-        self.items.clear();
+        items.clear();
+        match is_cut {
+            true => wires.clear(),
+            false => buffer.consume(end),
+        }
         // Last, and under no lock: it may close this link.
         dispatch.overrun(overruns);
+        end
+    }
+}
+
+impl Stage {
+    /// Whether its frame goes to this link next.
+    #[inline]
+    fn is_for(&self, link: &Arc<Link>) -> bool {
+        matches!(self, Self::Opening(to, _) | Self::Forward(to, ..) if Arc::ptr_eq(to, link))
+    }
+}
+
+/// Cuts the frames of these items out of what they were read with.
+#[cold]
+fn cut(items: &[Item], mut read: BytesMut, wires: &mut Vec<BytesMut>) {
+    let mut at = 0;
+    for item in items {
+        read.advance(item.at.start - at);
+        wires.push(read.split_to(item.at.len()));
+        at = item.at.end;
     }
 }
 

@@ -53,9 +53,11 @@ impl Batch {
         }
     }
 
-    /// Moves what will have to wait into memory of its own size, so that it pins no block.
+    /// Moves what will have to wait into memory of its own size, so that it pins no block: also what may be a part of one that
+    /// others read into, as any chunk without room behind it may be.
     pub fn fit(&mut self) {
-        for chunk in self.chunks.iter_mut().filter(|chunk| chunk.capacity() / 2 > chunk.len()) {
+        let is_part = |chunk: &BytesMut| chunk.capacity() == chunk.len() && chunk.len() < block::WIDE / 2;
+        for chunk in self.chunks.iter_mut().filter(|chunk| chunk.capacity() / 2 > chunk.len() || is_part(chunk)) {
             let fitting = BytesMut::from(&chunk[..]);
             block::give(std::mem::replace(chunk, fitting));
         }

@@ -17,6 +17,16 @@ fn push(outbox: &mut Outbox, stream: StreamId, size: usize) {
     }
 }
 
+/// Frames of these sizes as they stand in one read block, cut out of it.
+fn parts(frames: &[(StreamId, usize)]) -> Vec<BytesMut> {
+    let mut read = BytesMut::with_capacity(block::WIDE);
+    let frame =
+        |stream, size| Frame::payload(stream, flags::NEXT, PayloadParts { metadata: None, data: &vec![9; size] });
+    let frames: Vec<_> = frames.iter().map(|(stream, size)| frame(*stream, *size)).collect();
+    frames.iter().for_each(|frame| read.extend_from_slice(frame.wire()));
+    frames.iter().map(|frame| read.split_to(frame.wire().len())).collect()
+}
+
 /// Takes up to `n` bytes as a socket would.
 fn socket(writing: &mut Writing, n: usize, wire: &mut Vec<u8>) -> usize {
     let mut left = n;
@@ -47,6 +57,9 @@ fn streams(mut wire: &[u8]) -> Vec<StreamId> {
 #[derive(Clone, Debug)]
 enum Op {
     Push(StreamId, usize),
+    /// Frames of one read block, each of which is queued or not.
+    Parts(Vec<(StreamId, usize, bool)>),
+    Block,
     Control,
     Remove(StreamId),
     Write(usize),
@@ -55,6 +68,8 @@ enum Op {
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         4 => (1u32..6, prop_oneof![0usize..200, 2049usize..9000]).prop_map(|(stream, size)| Op::Push(stream, size)),
+        2 => prop::collection::vec((1u32..6, 500usize..2048, prop::bool::weighted(0.9)), 1..20).prop_map(Op::Parts),
+        1 => Just(Op::Block),
         1 => Just(Op::Control),
         1 => (1u32..6).prop_map(Op::Remove),
         3 => (1usize..20_000).prop_map(Op::Write),
@@ -70,6 +85,17 @@ proptest! {
         for op in ops {
             match op {
                 Op::Push(stream, size) => { push(&mut outbox, stream, size); queued.push(stream); pushed.push(stream); }
+                Op::Parts(frames) => {
+                    let sizes: Vec<_> = frames.iter().map(|(stream, size, _)| (*stream, *size)).collect();
+                    for ((stream, _, is_queued), wire) in frames.into_iter().zip(parts(&sizes)) {
+                        if is_queued {
+                            outbox.push_part(record(stream, Mark::Plain), wire);
+                            queued.push(stream);
+                            pushed.push(stream);
+                        }
+                    }
+                }
+                Op::Block => outbox.block(),
                 Op::Control => {
                     outbox.push_control(Frame::keepalive(false, &[]).into_wire());
                     // Behind at most the frame that is half written.
@@ -86,11 +112,14 @@ proptest! {
                     prop_assert_eq!(outbox_streams(&outbox), queued.clone());
                 }
                 Op::Write(n) => {
+                    outbox.is_blocked &= n % 2 == 0;
                     outbox.take(&mut writing, batch);
                     socket(&mut writing, n, &mut wire);
                     queued = outbox_streams(&outbox);
                 }
             }
+            prop_assert_eq!(outbox_streams(&outbox), queued.clone());
+            prop_assert!(!outbox.is_blocked || outbox.queue.iter().all(|segment| segment.memory != Memory::Block));
             let bytes: usize = outbox.queue.iter().map(|segment| segment.bytes.len()).sum();
             prop_assert_eq!(outbox.bytes(), bytes + outbox.control.iter().map(|(frame, _)| frame.len()).sum::<usize>());
         }
@@ -201,4 +230,49 @@ fn a_flood_of_removals_walks_a_deep_outbox_once_in_a_while() {
     outbox.remove(1, serial);
     outbox.sweep();
     assert_eq!(drained(&mut outbox).len(), 90_000);
+}
+
+#[test]
+fn neighbours_in_a_read_block_go_on_without_a_copy() {
+    let mut outbox = Outbox::default();
+    let wires = parts(&[(2, 2000); 30]);
+    let (first, second) = (wires[0].as_ptr(), wires[15].as_ptr());
+    for (nth, wire) in wires.into_iter().enumerate() {
+        if nth == 15 {
+            push(&mut outbox, 4, 10);
+        }
+        outbox.push_part(record(2, Mark::Plain), wire);
+    }
+    let found: Vec<_> = outbox.queue.iter().map(|segment| (segment.memory, segment.records.len())).collect();
+    assert_eq!(found, [(Memory::Block, 15), (Memory::Tail, 1), (Memory::Block, 15)]);
+    assert_eq!([first, second], [0, 2].map(|at: usize| outbox.queue[at].bytes.as_ptr()));
+    assert_eq!(drained(&mut outbox).len(), 31);
+}
+
+#[test]
+fn a_short_part_of_a_read_block_is_copied_to_the_others() {
+    let mut outbox = Outbox::default();
+    push(&mut outbox, 4, 10);
+    for _ in 0..3 {
+        parts(&[(2, 1000); 5]).into_iter().for_each(|wire| outbox.push_part(record(2, Mark::Plain), wire));
+    }
+    push(&mut outbox, 4, 10);
+    let found: Vec<_> = outbox.queue.iter().map(|segment| (segment.memory, segment.records.len())).collect();
+    assert_eq!(found, [(Memory::Tail, 17)]);
+    assert!(outbox.is_queued(0));
+    assert_eq!(drained(&mut outbox).len(), 17);
+}
+
+#[test]
+fn what_waits_for_a_full_socket_is_in_memory_of_its_own() {
+    let mut outbox = Outbox::default();
+    let mut wires = parts(&[(2, 1000); 60]).into_iter();
+    let read = wires.as_slice()[0].as_ptr();
+    wires.by_ref().take(20).for_each(|wire| outbox.push_part(record(2, Mark::Plain), wire));
+    assert_eq!(outbox.queue[0].bytes.as_ptr(), read);
+    outbox.block();
+    assert_ne!(outbox.queue[0].bytes.as_ptr(), read);
+    wires.for_each(|wire| outbox.push_part(record(2, Mark::Plain), wire));
+    assert!(outbox.queue.iter().all(|segment| segment.memory == Memory::Tail));
+    assert_eq!(drained(&mut outbox).len(), 60);
 }
