@@ -92,12 +92,9 @@ def alone(value):
 
 
 def growth(results, axis):
-    """CPU a request, as a ratio to A's in the same round, at the far end of a curve over that at its begin."""
-    points = curve(results, axis)
-    costs = [shape["ratios"]["A"]["server_cpu_us"]["median"] for _, shape in points]
-    if len(costs) < 2:
-        return None
-    return {"median": costs[-1] / costs[0], "min": min(costs[1:]) / costs[0], "max": max(costs[1:]) / costs[0]}
+    """The broker's CPU a request where there are most, over that of one in the same round."""
+    points = output(results, "flat").get(axis, {})
+    return points[max(points, key=int)]["ratio"] if len(points) > 1 else None
 
 
 def curve(results, axis):

@@ -4,6 +4,7 @@ else: the same results give the same bytes."""
 
 import json
 import pathlib
+import statistics
 import string
 import sys
 
@@ -47,12 +48,15 @@ def main(results_in, to):
         marks=marks_table(found),
         marks_drawing="![The marks](benchmarks/marks.svg)" if has_marks else "",
         shapes="\n\n".join(section(results, step, title) for step, title in STEPS.items()),
+        flat=flat(results),
         proxies=proxies(results),
+        libraries=libraries(results),
         curves=curves_tables(curves) or missing(results, "curves"),
         curves_drawing="![The curves](benchmarks/curves.svg)" if has_curves else "",
         checks=checks(results),
         idle=idle(results),
-        profile=profile(results),
+        profile=profile(results, "profile"),
+        profile_libraries=profile(results, "profile_libraries"),
         instructions=instructions(),
     )
     (to / "benchmarks.md").write_text("\n".join(line.rstrip() for line in squeezed(text)) + "\n")
@@ -164,8 +168,32 @@ def proxies(results):
         [str(at), side, *(f"{sample[key]:,.{digits}f}" for key, digits in QUANTITIES), number(sample["foreign_cores"])]
         for at, both in enumerate(rounds, 1)
         for side, sample in both.items()
+        if side != "thin"
     ]
     return table(["round", "side", "a second", "p50 us", "p99 us", "server's CPU us", "foreign load"], rows)
+
+
+def libraries(results):
+    """CPU of the ends of a call, by hand and by the libraries, in the same rounds."""
+    rounds = [both for both in marks.output(results, "proxies").get("rounds", []) if "thin" in both]
+    if not rounds:
+        return missing(results, "proxies")
+    cost = {side: [both[side]["load_cpu_us"] for both in rounds] for side in ("thin", "proxies")}
+    ratios = [ours / thin for ours, thin in zip(cost["proxies"], cost["thin"])]
+    rows = [[name, spread_of(cost[side]), over] for side, name, over in (("thin", "by hand", ""), ("proxies", "the libraries", spread_of(ratios)))]
+    return table(["client and responder", "CPU us a call", "over by hand"], rows)
+
+
+def flat(results):
+    axes = marks.output(results, "flat")
+    if not axes:
+        return missing(results, "flat")
+    rows = [[f"{int(at):,} {axis}", number(point["cpu_us"]), spread(point["ratio"])] for axis, points in axes.items() for at, point in points.items()]
+    return table(["", "CPU us", "over one"], rows)
+
+
+def spread_of(values):
+    return spread({"median": statistics.median(values), "min": min(values), "max": max(values)})
 
 
 def curves_tables(curves):
@@ -209,10 +237,10 @@ def idle(results):
     return "\n\n".join(([table(heads, rows)] if rows else []) + missed)
 
 
-def profile(results):
-    out = marks.output(results, "profile")
+def profile(results, step):
+    out = marks.output(results, step)
     if not out:
-        return missing(results, "profile")
+        return missing(results, step)
     share = out["share"]
     rows = [[f"{s['percent']:.2f}%", "kernel" if s["kernel"] else "user", f"`{s['symbol']}`"] for s in out["symbols"]]
     return f"Kernel {share['kernel']}%, user {share['user']}%.\n\n" + table(["", "", "symbol"], rows)

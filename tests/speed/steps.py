@@ -3,6 +3,7 @@
 import glob
 import json
 import os
+import pathlib
 import re
 import resource
 import shutil
@@ -10,6 +11,7 @@ import signal
 import statistics
 import subprocess
 import threading
+import time
 from dataclasses import dataclass
 from typing import Callable
 
@@ -110,8 +112,37 @@ def idle(connections, of=None):
     return take
 
 
+def flat(peers, log, quick):
+    """What a request costs the broker as services and instances grow, each time beside one of each in the same round."""
+    count, window = (2, ["--seconds", "0.3", "--warmup", "0.2"]) if quick else (5, ["--seconds", "1", "--warmup", "0.5"])
+    # One instance at a time is called: together, their batches would be divided, which is the price of spreading load.
+    axes = {"services": ([1, 1_000, 100_000], []), "instances": ([1, 10, 100, 1_000], ["--connections", "1", "--in-flight", "1"])}
+    done = {axis: [] for axis in axes}
+    for _ in range(count):
+        for axis, (points, shape) in axes.items():
+            ran = {at: bench(["rpc", *shape, f"--{axis}", str(at), "--rounds", "1", *window], log) for at in points}
+            done[axis].append({at: run["shapes"][0]["rounds"][0]["broker"] for at, run in ran.items()})
+    return {"output": {axis: flatness(rounds) for axis, rounds in done.items()}}
+
+
+def flatness(rounds):
+    """By where: the broker's CPU a request, and that over the first point's in the same round."""
+    calm = [r for r in rounds if max(sample["foreign_cores"] for sample in r.values()) <= FOREIGN_LIMIT]
+    kept = calm if len(calm) >= ENOUGH_ROUNDS else rounds
+    found = {}
+    for at in kept[0]:
+        costs = [r[at]["server_cpu_us"] for r in kept]
+        found[at] = {"cpu_us": statistics.median(costs), "ratio": spread([cost / r[min(r)]["server_cpu_us"] for cost, r in zip(costs, kept)])}
+    return found
+
+
+def spread(values):
+    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
+
+
 def proxies_and_grpc(peers, log, quick):
-    """A generated client, the broker and a generated responder, in turn with a generated gRPC client and server."""
+    """A generated client, the broker and a generated responder, in turn with the thin ends at the same broker and with a
+    generated gRPC client and server."""
     server = peers.start("tonic")
     if server is None:
         return {"failed": peers.failed["tonic"]}
@@ -119,19 +150,19 @@ def proxies_and_grpc(peers, log, quick):
     count, window = (2, ["--seconds", "1", "--warmup", "0.5"]) if quick else (5, ["--seconds", "2", "--warmup", "0.5"])
     done = []
     for _ in range(count):
-        ours = bench(["rpc", "--target", "proxies", "--rounds", "1", *window], log)
-        sides = ours["shapes"][0]["rounds"][0]
-        sample = sides.get("proxies") or next(side for name, side in sides.items() if name.lower() != "a")
+        sample, thin = (
+            bench(["rpc", "--target", target, "--rounds", "1", *window], log)["shapes"][0]["rounds"][0][target]
+            for target in ("proxies", "broker")
+        )
         busy, before = Busy([os.getpid(), server.pid]), children_seconds()
         said = run_to_end([TONIC, "load", "--to", server.address, "--server-pid", str(server.pid), *window], log, 120)
         theirs = json.loads(said)
         theirs["foreign_cores"] = busy.foreign_cores(children_seconds() - before)
-        done.append({"proxies": sample, "tonic": theirs})
+        done.append({"proxies": sample, "thin": thin, "tonic": theirs})
     calm = [r for r in done if max(side["foreign_cores"] for side in r.values()) <= FOREIGN_LIMIT]
     kept = calm if len(calm) >= ENOUGH_ROUNDS else done
     ratios = [r["proxies"]["rate"] / r["tonic"]["rate"] for r in kept]
-    spread = {"median": statistics.median(ratios), "min": min(ratios), "max": max(ratios)}
-    return {"output": {"ratio": spread, "kept": len(kept), "rounds": done}}
+    return {"output": {"ratio": spread(ratios), "kept": len(kept), "rounds": done}}
 
 
 def children_seconds():
@@ -156,23 +187,55 @@ def checks(peers, log, quick):
 
 def profile(peers, log, quick):
     """Where the broker's CPU time goes under the load of mark 1."""
-    if not shutil.which("perf"):
-        return {"failed": "there is no perf"}
     broker = peers.start("broker")
     if broker is None:
         return {"failed": peers.failed["broker"]}
-    data = log.removesuffix(".log") + ".data"
-    record = ["perf", "record", "-q", "-e", "cpu-clock", "-F", "499", "-g", "-p", str(broker.pid), "-o", data]
-    recording = subprocess.Popen(record, start_new_session=True, preexec_fn=die_with_parent)
     try:
         # It samples only while the broker runs: what else the bench measures in turn leaves no trace.
         load = ["rpc", "--rounds", "1", "--seconds", "2" if quick else "15", "--peer", peer("profiled", broker)]
-        bench(load, log)
+        return recorded(["-p", str(broker.pid)], log, lambda: bench(load, log))
+    finally:
+        peers.end("broker")
+
+
+def profile_of_the_libraries(peers, log, quick):
+    """The same of both ends of the same load, written with the libraries: a generated client and a generated responder."""
+    argv = [TOWLINE, "bench", "rpc", "--target", "proxies", "--rounds", "1", "--seconds", "2" if quick else "15"]
+    with open(log, "w") as errors:
+        load = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True, preexec_fn=die_with_parent)
+        try:
+            # Their first threads alone: the thin client that loads A in turn has threads of its own.
+            threads = [load.pid, child_of(load.pid, "--proxies")]
+            return recorded(["-t", ",".join(map(str, threads))], log, lambda: load.wait(PATIENCE))
+        finally:
+            if load.poll() is None:
+                load.terminate()
+            load.wait()
+
+
+def child_of(parent, argument):
+    """The child that was started with this argument, as soon as it is there."""
+    for _ in range(1_000):
+        for pid in pathlib.Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
+            if argument.encode() in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+                return int(pid)
+        time.sleep(0.01)
+    raise Failed(f"no child of {parent} has {argument}")
+
+
+def recorded(whom, log, load):
+    """The functions in which the CPU time of these goes while the load lasts, and the kernel's share of it."""
+    if not shutil.which("perf"):
+        return {"failed": "there is no perf"}
+    data = log.removesuffix(".log") + ".data"
+    record = ["perf", "record", "-q", "-e", "cpu-clock", "-F", "499", "-g", *whom, "-o", data]
+    recording = subprocess.Popen(record, start_new_session=True, preexec_fn=die_with_parent)
+    try:
+        load()
     finally:
         # It writes its file when it is interrupted.
         recording.send_signal(signal.SIGINT)
         recording.wait(60)
-        peers.end("broker")
     argv = ["perf", "report", "--no-children", "--sort", "symbol", "-g", "none", "--stdio", "-i", data]
     report = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
     symbols = [
@@ -192,6 +255,7 @@ ALL = [
     Step("stream", compared("stream", ["nats", "rsocket_rust"])),
     Step("fnf", compared("fnf", ["nats", "rsocket_rust"])),
     Step("curves", compared("rpc", [], ["--preset", "curves"])),
+    Step("flat", flat),
     Step("proxies", proxies_and_grpc),
     Step("starter", starter, needs_jar=True),
     Step("idle", idle(10_000)),
@@ -199,4 +263,5 @@ ALL = [
     Step("idle_3000_java", idle(3_000, "java"), needs_jar=True),
     Step("checks", checks),
     Step("profile", profile),
+    Step("profile_libraries", profile_of_the_libraries),
 ]

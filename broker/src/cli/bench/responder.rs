@@ -21,8 +21,8 @@ use super::{Failure, nats};
 const BUFFER: usize = 256 * 1024;
 /// Bytes of items written before the next look at what was read.
 const ITEMS: usize = 64 * 1024;
-/// Services one connection registers: the names of more do not fit a SETUP.
-const SERVICES: usize = 400;
+/// Services one connection registers: the names of more do not fit a SETUP of the usual size.
+pub(super) const SERVICES: usize = 400;
 
 #[derive(Debug, Args)]
 pub(super) struct ResponderArgs {
@@ -50,6 +50,9 @@ struct Crew {
     /// Services that are registered
     #[arg(long, default_value_t = 1)]
     services: usize,
+    /// Services that one connection registers
+    #[arg(long, default_value_t = SERVICES)]
+    services_each: usize,
     /// Instances of each
     #[arg(long, default_value_t = 1)]
     instances: usize,
@@ -69,9 +72,11 @@ pub(super) async fn start_listening(shape: Shape) -> Result<Child, Failure> {
     Child::start("bench responder ready", &[&fixed[..], &arguments(shape)].concat()).await
 }
 
-/// A responder of its own process, registered at `broker`.
-pub(super) async fn start_at(broker: SocketAddr, shape: Shape) -> Result<Child, Failure> {
-    let fixed = ["bench", "responder", "--die-with-stdin", "--broker", &broker.to_string()].map(str::to_owned);
+/// A responder of its own process, registered at `broker` by connections of so many services each.
+pub(super) async fn start_at(broker: SocketAddr, shape: Shape, each: usize) -> Result<Child, Failure> {
+    let (broker, each) = (broker.to_string(), each.to_string());
+    let fixed = ["bench", "responder", "--die-with-stdin", "--broker", &broker, "--services-each", &each];
+    let fixed = fixed.map(str::to_owned);
     Child::start("bench responder ready", &[&fixed[..], &arguments(shape)].concat()).await
 }
 
@@ -109,7 +114,7 @@ async fn register(broker: SocketAddr, crew: Crew) -> Result<(), Failure> {
     let services: Vec<String> = rsocket::services(crew.services).collect();
     let mut connections = JoinSet::new();
     for _ in 0..crew.instances {
-        for part in services.chunks(SERVICES) {
+        for part in services.chunks(crew.services_each) {
             let (known, is_known) = tokio::sync::oneshot::channel();
             connections.spawn(serve_at(broker, part.to_vec(), crew.fragment, known));
             // One after the other: a thousand that say the same at once would measure something else.

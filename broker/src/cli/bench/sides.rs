@@ -1,5 +1,6 @@
 //! What is measured in turn: the relay that only pumps bytes, our broker (or what stands in its place) and peers.
 
+use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
@@ -174,18 +175,18 @@ impl Stage {
             Target::Direct => (echo_at, Ends::Rsocket),
             Target::Yardstick => (relay_at, Ends::Rsocket),
             Target::Broker | Target::Proxies => {
-                let at = match cast.running {
-                    Some(running) => running,
+                let (at, each) = match cast.running {
+                    Some(running) => (running, responder::SERVICES),
                     None => {
-                        let broker = start_broker(cast.serve_args).await?;
+                        let broker = start_broker(cast.serve_args, shape.services).await?;
                         let at = (broker.address(), broker.pid());
                         children.push(broker);
-                        at
+                        (at, shape.services)
                     }
                 };
                 let is_thin = cast.target == Target::Broker;
                 children.push(match is_thin {
-                    true => responder::start_at(at.0, shape).await?,
+                    true => responder::start_at(at.0, shape, each).await?,
                     false => proxies::start_at(at.0).await?,
                 });
                 (at, if is_thin { Ends::Rsocket } else { Ends::Proxies })
@@ -196,7 +197,10 @@ impl Stage {
             let ended = |e| Failure::new(format!("{}: {e}", peer.name));
             match peer.kind {
                 PeerKind::Rsocket => {}
-                PeerKind::Broker => children.push(responder::start_at(peer.address, shape).await.map_err(ended)?),
+                PeerKind::Broker => {
+                    let started = responder::start_at(peer.address, shape, responder::SERVICES).await;
+                    children.push(started.map_err(ended)?);
+                }
                 PeerKind::Nats => children.push(nats::start_responder(peer.address).await.map_err(ended)?),
             }
             let ends = if peer.kind == PeerKind::Nats { Ends::Nats } else { Ends::Rsocket };
@@ -220,9 +224,15 @@ impl Stage {
     }
 }
 
-async fn start_broker(more: &[String]) -> Result<Child, Failure> {
+/// A broker at which one connection may register all services: if more services came with more connections, what is written
+/// to each of them would be less, and the services would not be what is measured.
+async fn start_broker(more: &[String], services: usize) -> Result<Child, Failure> {
     let fixed =
         ["serve", "--listen", "tcp://127.0.0.1:0", "--http", "off", "--management", "127.0.0.1:0", "--log", "warn"];
     let args: Vec<&str> = fixed.into_iter().chain(more.iter().map(String::as_str)).collect();
-    Child::start("towline ready", &args).await
+    let most = services.to_string();
+    let roomy = [("TOWLINE_LISTEN__SETUP_MAX", "15MiB"), ("TOWLINE_REGISTRATION__MAX_SERVICES", &most[..])];
+    let roomy = roomy.map(|(name, value)| (name, OsStr::new(value)));
+    let environment = if services <= responder::SERVICES { &[][..] } else { &roomy[..] };
+    Child::start_with("towline ready", &args, environment).await
 }
