@@ -109,7 +109,7 @@ impl Broker {
         }
         let routes = Arc::<Routes>::default();
         let path = &config.data.directory;
-        let topics = Arc::new(mq::Folder::new(path, meters.queue.clone()));
+        let topics = Arc::new(mq::Folder::new(&config.data, meters.queue.clone()));
         topics
             .open_existing()
             .await

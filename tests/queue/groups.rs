@@ -174,6 +174,71 @@ async fn a_nack_brings_a_message_again_when_it_says() {
 }
 
 #[tokio::test]
+async fn one_message_that_waits_for_hours_stops_nothing() {
+    let world = filled(2_000).await;
+    let mut consumer = world.consume("orders", "billing", earliest()).await;
+    let first = consumer.next().await;
+    consumer.settle(Settle::nack(first.offset).after(Duration::from_secs(3 * 3600))).await;
+    for n in 1..2_000 {
+        let delivery = consumer.next().await;
+        assert_eq!(delivery.offset, n);
+        if n % 100 == 99 {
+            consumer.settle(Settle::ack_to(n)).await;
+        }
+    }
+    let deadline = tokio::time::Instant::now() + SOON;
+    loop {
+        let status = status(&world, "billing").await;
+        if (status.depth, status.waiting, status.in_flight) == (1, 1, 0) {
+            break;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{status:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_storm_of_publishing_delays_no_ack_and_no_probe() {
+    let world = World::configured(|config| config.data.publish_budget = 2 << 20).await;
+    world.topics().create("orders".to_owned(), None).await.expect("created");
+    world.topics().create("storm".to_owned(), None).await.expect("created");
+    let options = ConsumeOptions { ack_deadline_ms: Some(5_000), ..earliest() };
+    let mut consumer = world.consume("orders", "billing", options).await;
+    for n in 0..50 {
+        world.publish("orders", &n.to_string()).await;
+    }
+    let mut storm = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let app = world.app().await;
+        let queue = app.client::<towline_service_api::builtin::QueueClient>();
+        storm.spawn(async move {
+            let _app = app;
+            let calls = || queue.publish("storm".to_owned(), Message::new(vec![7; 256 * 1024]), None);
+            // More than the budget is on its way at any time: what is refused comes again at once.
+            loop {
+                futures::future::join_all((0..64).map(|_| async { calls().await })).await;
+            }
+        });
+    }
+    let over_budget = || world.meter("towline_queue_refused_over_budget_total");
+    let deadline = tokio::time::Instant::now() + SOON;
+    while over_budget() == 0.0 {
+        assert!(tokio::time::Instant::now() < deadline, "the storm is none");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let (health, before) = (world.health(), over_budget());
+    for n in 0..50 {
+        let delivery = consumer.next().await;
+        assert_eq!((delivery.offset, delivery.attempt), (n, 1), "an ack was late");
+        consumer.ack(&delivery).await;
+        health.check(None).await.expect("a probe is answered within its two seconds");
+    }
+    settled(&world, "billing").await;
+    assert!(over_budget() > before, "the storm is over");
+    storm.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_message_that_fails_too_often_is_a_dead_letter_and_can_be_sent_back() {
     let world = filled(3).await;
     let options = ConsumeOptions { max_attempts: Some(3), ..earliest() };

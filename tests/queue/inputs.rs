@@ -68,6 +68,29 @@ async fn settles_of_what_was_never_handed_over_are_refused() {
 }
 
 #[tokio::test]
+async fn a_volume_without_room_takes_no_messages_and_says_so() {
+    // More than any volume has: the watermark is under water from the start.
+    let world = World::configured(|config| config.data.keep_free = 1 << 60).await;
+    world.topics().create("orders".to_owned(), None).await.expect("topics are no messages");
+    let deadline = tokio::time::Instant::now() + crate::world::SOON;
+    loop {
+        let refused = world.queue().publish("orders".to_owned(), Message::text("x"), None).await;
+        match refused {
+            Err(CallError::App(QueueError::StorageFull { watermark, .. })) => {
+                assert_eq!(watermark, 1 << 60);
+                break;
+            }
+            // It is looked at once a second.
+            Ok(_) => assert!(tokio::time::Instant::now() < deadline, "it takes messages"),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    let mut consumer = world.consume("orders", "billing", earliest()).await;
+    let there = world.topics().get("orders".to_owned()).await.expect("there").head;
+    consumer.take(there as usize).await;
+}
+
+#[tokio::test]
 async fn a_second_broker_on_a_data_folder_does_not_start() {
     let world = World::with("orders", TopicConfig::default()).await;
     let mut config = Config::default();

@@ -15,7 +15,7 @@ use towline::config::Config;
 use towline::metrics::{Meters, recorder};
 use towline_requester::App;
 use towline_service_api::builtin::{
-    ConsumeOptions, Delivery, Message, QueueClient, QueueError, Settle, Start, TopicConfig, TopicsClient,
+    ConsumeOptions, Delivery, HealthClient, Message, QueueClient, QueueError, Settle, Start, TopicConfig, TopicsClient,
 };
 use towline_service_api::{AnswerStream, CallError};
 
@@ -53,9 +53,19 @@ impl World {
 
     /// On a folder that may hold something.
     pub(crate) async fn on(folder: Arc<Folder>) -> Self {
+        Self::start(folder, |_| ()).await
+    }
+
+    /// With a changed configuration.
+    pub(crate) async fn configured(change: impl FnOnce(&mut Config)) -> Self {
+        Self::start(Arc::new(Folder::new()), change).await
+    }
+
+    async fn start(folder: Arc<Folder>, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         config.listen.addresses = vec!["tcp://127.0.0.1:0".parse().expect("an address")];
         config.data.directory = folder.0.clone();
+        change(&mut config);
         let meters = Arc::new(Meters::new(&recorder()));
         let broker = Broker::start(config, meters.clone()).await.expect("it starts");
         let app = App::over(Arc::new(broker.connect())).name("test").start().await.expect("it connects");
@@ -82,6 +92,10 @@ impl World {
     }
 
     pub(crate) fn topics(&self) -> TopicsClient {
+        self.app.client()
+    }
+
+    pub(crate) fn health(&self) -> HealthClient {
         self.app.client()
     }
 

@@ -125,11 +125,17 @@ impl Default for Management {
 #[serde(default, deny_unknown_fields)]
 pub struct Data {
     pub directory: PathBuf,
+    /// Bytes its volume keeps free: below that publishing answers `storage-full`, and goes on by itself once there is room.
+    #[serde(with = "size")]
+    pub keep_free: usize,
+    /// Bytes of messages that were received and are not confirmed yet; beyond it publishers are told to try again.
+    #[serde(with = "size")]
+    pub publish_budget: usize,
 }
 
 impl Default for Data {
     fn default() -> Self {
-        Self { directory: PathBuf::from("towline-data") }
+        Self { directory: PathBuf::from("towline-data"), keep_free: 512 * MIB, publish_budget: 64 * MIB }
     }
 }
 

@@ -13,8 +13,15 @@ fn every_series_is_there_before_its_first_event_with_help_and_type() {
     for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let name = line.split(['{', ' ']).next().expect("a line has a name");
         assert!(name.starts_with("towline_"), "{line}");
+        // A histogram is several series.
+        let of_histogram = ["_bucket", "_sum", "_count"].iter().find_map(|part| name.strip_suffix(part));
+        let is_histogram = |name: &&str| text.contains(&format!("# TYPE {name} histogram\n"));
+        let (name, kind) = match of_histogram.filter(is_histogram) {
+            Some(name) => (name, "histogram"),
+            None if name.ends_with("_total") => (name, "counter"),
+            None => (name, "gauge"),
+        };
         assert!(text.contains(&format!("# HELP {name} ")), "no help for {name}");
-        let kind = if name.ends_with("_total") { "counter" } else { "gauge" };
         assert!(text.contains(&format!("# TYPE {name} {kind}\n")), "{name} is no {kind}");
     }
 }

@@ -3,9 +3,11 @@
 //! A broker that only relays makes no files.
 
 use super::Queues;
+use super::queues::Limits;
+use crate::config::Data;
 use crate::metrics::QueueMeters;
 use crate::store::{Log, LogSettings, Stats, Store};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::OnceCell;
 use towline_service_api::builtin::QueueError;
@@ -13,7 +15,7 @@ use towline_service_api::builtin::QueueError;
 /// Where the topics of a broker are.
 #[derive(Debug)]
 pub(crate) struct Folder {
-    path: PathBuf,
+    config: Data,
     meters: Arc<QueueMeters>,
     queues: OnceCell<Arc<Queues>>,
 }
@@ -24,8 +26,8 @@ pub(crate) struct Folder {
 pub(crate) struct NotOpened(String);
 
 impl Folder {
-    pub(crate) fn new(path: &Path, meters: Arc<QueueMeters>) -> Self {
-        Self { path: path.to_owned(), meters, queues: OnceCell::new() }
+    pub(crate) fn new(config: &Data, meters: Arc<QueueMeters>) -> Self {
+        Self { config: config.clone(), meters, queues: OnceCell::new() }
     }
 
     /// Opens it, if it is there.
@@ -33,7 +35,7 @@ impl Folder {
     /// # Errors
     /// It is there and cannot be opened.
     pub(crate) async fn open_existing(&self) -> Result<(), NotOpened> {
-        let is_there = std::fs::read_dir(&self.path).is_ok_and(|mut files| files.next().is_some());
+        let is_there = std::fs::read_dir(&self.config.directory).is_ok_and(|mut files| files.next().is_some());
         if is_there {
             self.open().await?;
         }
@@ -42,10 +44,12 @@ impl Folder {
 
     async fn open(&self) -> Result<&Arc<Queues>, NotOpened> {
         let open = async {
-            let path = self.path.clone();
-            let opened = tokio::task::spawn_blocking(move || Log::open_folder(&path, LogSettings::default())).await;
+            let path = self.config.directory.clone();
+            let settings = LogSettings { watermark: self.config.keep_free as u64, ..LogSettings::default() };
+            let opened = tokio::task::spawn_blocking(move || Log::open_folder(&path, settings)).await;
             let log = opened.map_err(|e| NotOpened(e.to_string()))?.map_err(|e| NotOpened(e.to_string()))?;
-            let queues = Queues::open(Arc::new(log) as Arc<dyn Store>, self.meters.clone(), volume(&self.path));
+            let limits = Limits { volume: volume(&self.config.directory), intake: self.config.publish_budget };
+            let queues = Queues::open(Arc::new(log) as Arc<dyn Store>, self.meters.clone(), limits);
             queues.await.map_err(|error| NotOpened(error.to_string()))
         };
         self.queues.get_or_try_init(|| open).await

@@ -22,6 +22,15 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How often longer dead letters are kept than messages.
 const DEAD_LETTERS_KEPT: u64 = 7;
 
+/// What bounds all topics together.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Bytes of the volume the data is on.
+    pub volume: u64,
+    /// Bytes received and not yet confirmed.
+    pub intake: usize,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Queues {
@@ -29,8 +38,7 @@ pub(crate) struct Queues {
     topics: RwLock<BTreeMap<String, Arc<Topic>>>,
     /// One at a time creates and deletes.
     changing: tokio::sync::Mutex<()>,
-    /// Bytes of the volume the data is on.
-    volume: u64,
+    limits: Limits,
     is_closed: AtomicBool,
 }
 
@@ -42,7 +50,7 @@ impl Queues {
     pub(crate) async fn open(
         store: Arc<dyn Store>,
         meters: Arc<QueueMeters>,
-        volume: u64,
+        limits: Limits,
     ) -> Result<Arc<Self>, QueueError> {
         let is_clean = store.entry(TopicId::BROKER, CLEAN).is_some();
         let mut suspects = HashMap::new();
@@ -51,7 +59,7 @@ impl Queues {
                 suspects.insert(id, view.head);
             }
         }
-        let shared = Shared::new(store, meters, suspects);
+        let shared = Shared::new(store, meters, suspects, limits.intake);
         if is_clean {
             let op = Op::Remove { topic: TopicId::BROKER, key: Bytes::from_static(CLEAN) };
             let batch = Batch { ops: vec![op], now: shared.clock.now() };
@@ -72,7 +80,7 @@ impl Queues {
         }
         let topics = RwLock::new(topics);
         let queues =
-            Self { shared, topics, changing: tokio::sync::Mutex::default(), volume, is_closed: AtomicBool::new(false) };
+            Self { shared, topics, changing: tokio::sync::Mutex::default(), limits, is_closed: AtomicBool::new(false) };
         let queues = Arc::new(queues);
         queues.shared.belongs_to(Arc::downgrade(&queues));
         for waiting in queues.list(&format!("{}scheduled.", names::RESERVED)) {
@@ -118,7 +126,7 @@ impl Queues {
                 Some(differs) => Err(QueueError::TopicExists { topic: name.to_owned(), differs: differs.to_owned() }),
             };
         }
-        let config = settings::filled(config, self.volume);
+        let config = settings::filled(config, self.limits.volume);
         self.make(name, TopicRest { config, ..TopicRest::default() }).await
     }
 

@@ -12,8 +12,6 @@ use tokio::sync::Notify;
 use towline_service_api::RpcError;
 use towline_service_api::builtin::QueueError;
 
-/// Bytes received and not yet confirmed, of all publishers together.
-const INTAKE: usize = 64 << 20;
 /// When a publisher that was refused for it may try again.
 const RETRY_AFTER: Duration = Duration::from_millis(50);
 /// What a message costs beside its bytes.
@@ -26,7 +24,9 @@ pub(crate) struct Shared {
     pub(crate) meters: Arc<QueueMeters>,
     /// Groups that read ahead now.
     pub(crate) readers: AtomicUsize,
+    /// Bytes received and not yet confirmed, of all publishers together, and how many there may be.
     intake: AtomicUsize,
+    intake_max: usize,
     /// Heads of topics when the broker was started after an unclean stop: what is below may have been handed over.
     suspects: HashMap<TopicId, Offset>,
     queues: OnceLock<Weak<Queues>>,
@@ -46,6 +46,7 @@ impl Shared {
         store: Arc<dyn Store>,
         meters: Arc<QueueMeters>,
         suspects: HashMap<TopicId, Offset>,
+        intake_max: usize,
     ) -> Arc<Self> {
         Arc::new(Self {
             store,
@@ -53,6 +54,7 @@ impl Shared {
             meters,
             readers: AtomicUsize::new(0),
             intake: AtomicUsize::new(0),
+            intake_max,
             suspects,
             queues: OnceLock::new(),
             is_crowded: Notify::new(),
@@ -80,7 +82,7 @@ impl Shared {
         let bytes = bytes + COST * messages;
         let held = self.intake.fetch_add(bytes, Ordering::Relaxed);
         let hold = Hold { shared: self.clone(), bytes };
-        if held + bytes > INTAKE && held > 0 {
+        if held + bytes > self.intake_max && held > 0 {
             self.meters.over_budget.increment(1);
             let text = "more was published than the broker holds before it is confirmed";
             return Err(QueueError::Rpc(RpcError::rejected(text, Some(RETRY_AFTER))));
@@ -90,7 +92,7 @@ impl Shared {
 
     /// Whether more would be held now.
     pub(crate) fn has_room(&self) -> bool {
-        self.intake.load(Ordering::Relaxed) < INTAKE
+        self.intake.load(Ordering::Relaxed) < self.intake_max
     }
 }
 

@@ -1,38 +1,38 @@
 //! `towline.Queue`, over the topics of this broker.
+//!
+//! ```text
+//!  begun      one message on its way        pipeline   a channel of them
+//! ```
+
+mod begun;
+mod pipeline;
 
 use super::caller::Caller;
-use crate::mq::{
-    Accepted, Ack, Dispatcher, Folder, Incoming, Member, Queues, Settling, Topic, code, invalid_options, typed,
-};
-use futures::stream::{self, FuturesOrdered};
-use futures::{Stream, StreamExt, TryStreamExt};
-use std::pin::Pin;
+use crate::mq::{Ack, Dispatcher, Folder, Member, Queues, Settling, Topic, code, invalid_options};
+use begun::begin;
+use futures::{Stream, StreamExt, TryStreamExt, stream};
+use pipeline::Pipeline;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 use towline_service_api::builtin::{
     Confirmation, ConsumeOptions, Delivery, Durability, GroupMode, Message, OnFull, Placement, Queue, QueueError,
-    Receipt, ReceiptError, RefusedSettle, Settle, Settled, SubscribeAck,
+    Receipt, RefusedSettle, Settle, Settled, SubscribeAck,
 };
 use towline_service_api::{RpcError, Streaming};
 
 /// Messages one answer holds at most, unless asked for less, and bytes of them.
-pub(super) const ANSWER: (u32, usize) = (100, 1 << 20);
+pub(in crate::services) const ANSWER: (u32, usize) = (100, 1 << 20);
 const MOST: u32 = 10_000;
 /// The longest a fetch waits.
 const LONGEST: u32 = 50_000;
-/// Messages of one channel on their way to the disk.
-const ON_THEIR_WAY: usize = 4_096;
-/// How long a channel waits for room.
-const ROOM: Duration = Duration::from_millis(20);
 
 /// See the module.
-pub(super) struct Topics {
+pub(in crate::services) struct Topics {
     folder: Arc<Folder>,
 }
 
 impl Topics {
-    pub(super) fn new(folder: Arc<Folder>) -> Self {
+    pub(in crate::services) fn new(folder: Arc<Folder>) -> Self {
         Self { folder }
     }
 
@@ -56,47 +56,6 @@ impl Topics {
         let group = topic?.ensure_group(&group, &options).await?;
         let member = group.join(ack, is_patient)?;
         Ok((group, member))
-    }
-}
-
-/// Reads a message; one that cannot be one uses up its sequence all the same.
-fn read(topic: &Topic, message: Message) -> Result<Incoming, QueueError> {
-    let (producer, sequence) = (message.producer.clone(), message.sequence);
-    topic.read(message).inspect_err(|_| topic.skip(producer, sequence))
-}
-
-/// What is done with one message: on its way to the disk in the order of the calls, or to wait until it is due.
-enum Begun {
-    Now(Accepted),
-    Later(futures::future::BoxFuture<'static, Result<Confirmation, QueueError>>),
-}
-
-fn begin(
-    queues: Option<Arc<Queues>>,
-    topic: &Arc<Topic>,
-    message: Message,
-    durability: Option<Durability>,
-) -> Result<Begun, QueueError> {
-    let message = read(topic, message)?;
-    match message.due {
-        None => topic.accept(vec![message], durability).map(Begun::Now),
-        Some(due) => {
-            let topic = topic.clone();
-            let later = async move {
-                let gone = || QueueError::UnknownTopic { topic: topic.name.to_string() };
-                queues.ok_or_else(gone)?.schedule(&topic, message, due).await
-            };
-            Ok(Begun::Later(Box::pin(later)))
-        }
-    }
-}
-
-impl Begun {
-    async fn confirmed(self) -> Result<Confirmation, QueueError> {
-        match self {
-            Self::Now(accepted) => accepted.confirmed().await,
-            Self::Later(later) => later.await,
-        }
     }
 }
 
@@ -272,137 +231,6 @@ async fn listen(settling: Settling, mut settles: Streaming<Settle>) {
                 }
                 return settling.leave((!is_gone).then_some(error));
             }
-        }
-    }
-}
-
-/// A channel of messages: each is stored in its order, and answered in its order.
-struct Pipeline {
-    queues: Option<Arc<Queues>>,
-    topic: Arc<Topic>,
-    durability: Option<Durability>,
-    /// Waits while the topic is full.
-    is_patient: bool,
-    messages: Option<Streaming<Message>>,
-    /// An item that waits for room, and until when it is not tried again.
-    held: Option<Message>,
-    pause: Option<Pin<Box<tokio::time::Sleep>>>,
-    under_way: FuturesOrdered<futures::future::BoxFuture<'static, Result<Receipt, QueueError>>>,
-    n: u64,
-}
-
-impl Pipeline {
-    fn new(
-        queues: Option<Arc<Queues>>,
-        topic: Arc<Topic>,
-        durability: Option<Durability>,
-        is_patient: bool,
-        messages: Streaming<Message>,
-    ) -> Self {
-        let under_way = FuturesOrdered::new();
-        let messages = Some(messages);
-        Self { queues, topic, durability, is_patient, messages, held: None, pause: None, under_way, n: 0 }
-    }
-
-    /// Takes items while there is room. False once nothing can be taken now.
-    fn accept(&mut self, cx: &mut Context<'_>) -> Result<bool, QueueError> {
-        if self.under_way.len() >= ON_THEIR_WAY {
-            return Ok(false);
-        }
-        if let Some(pause) = &mut self.pause {
-            if pause.as_mut().poll(cx).is_pending() {
-                return Ok(false);
-            }
-            self.pause = None;
-        }
-        let message = match self.held.take() {
-            Some(message) => message,
-            None => {
-                let Some(messages) = &mut self.messages else { return Ok(false) };
-                match messages.poll_next_unpin(cx) {
-                    Poll::Pending => return Ok(false),
-                    Poll::Ready(Some(Ok(message))) => message,
-                    Poll::Ready(Some(Err(error))) => return Err(QueueError::Rpc(error)),
-                    Poll::Ready(None) => {
-                        self.messages = None;
-                        return Ok(false);
-                    }
-                }
-            }
-        };
-        // What may have to wait is kept; the others are not copied.
-        let may_wait = self.is_patient || !self.topic.has_room();
-        let copy = may_wait.then(|| message.clone());
-        match begin(self.queues.clone(), &self.topic, message, self.durability) {
-            Ok(begun) => self.push(begun),
-            Err(error) if must_wait(&error, self.is_patient) && copy.is_some() => {
-                self.held = copy;
-                let mut pause = Box::pin(tokio::time::sleep(ROOM));
-                let _ = pause.as_mut().poll(cx);
-                self.pause = Some(pause);
-                return Ok(false);
-            }
-            Err(error) if ends(&error) => return Err(error),
-            Err(error) => self.refuse(error),
-        }
-        Ok(true)
-    }
-
-    fn push(&mut self, begun: Begun) {
-        let n = self.next();
-        self.under_way.push_back(Box::pin(async move {
-            match begun.confirmed().await {
-                Ok(confirmation) => Ok(Receipt::stored(n, &confirmation)),
-                Err(error) if ends(&error) => Err(error),
-                Err(error) => Ok(Receipt::refused(n, receipt_error(error))),
-            }
-        }));
-    }
-
-    fn refuse(&mut self, error: QueueError) {
-        let receipt = Receipt::refused(self.next(), receipt_error(error));
-        self.under_way.push_back(Box::pin(async move { Ok(receipt) }));
-    }
-
-    fn next(&mut self) -> u64 {
-        self.n += 1;
-        self.n - 1
-    }
-}
-
-/// Whether an item is to wait instead of being refused.
-fn must_wait(error: &QueueError, is_patient: bool) -> bool {
-    match error {
-        QueueError::TopicFull { .. } | QueueError::TopicPaused { .. } | QueueError::StorageFull { .. } => is_patient,
-        QueueError::Rpc(error) => error.code == RpcError::REJECTED,
-        _ => false,
-    }
-}
-
-/// Whether a channel ends with this error.
-fn ends(error: &QueueError) -> bool {
-    matches!(error, QueueError::StoreFailed { .. } | QueueError::UnknownTopic { .. } | QueueError::Forbidden { .. })
-}
-
-fn receipt_error(error: QueueError) -> ReceiptError {
-    let typed = typed(error);
-    ReceiptError { code: typed.code.into_owned(), message: typed.message, next: typed.next.map(Into::into) }
-}
-
-impl Stream for Pipeline {
-    type Item = Result<Receipt, QueueError>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        loop {
-            match self.accept(cx) {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(error) => return Poll::Ready(Some(Err(error))),
-            }
-        }
-        match self.under_way.poll_next_unpin(cx) {
-            Poll::Ready(None) if self.messages.is_some() || self.held.is_some() => Poll::Pending,
-            polled => polled,
         }
     }
 }
