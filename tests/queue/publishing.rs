@@ -2,10 +2,11 @@
 
 use crate::world::{SOON, World, earliest};
 use futures::{StreamExt, stream};
+use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::timeout;
-use towline_service_api::builtin::{Durability, Message, QueueError, TopicConfig};
-use towline_service_api::{CallError, RpcError};
+use towline_service_api::builtin::{Durability, Message, QueueError, Receipt, TopicConfig};
+use towline_service_api::{CallError, RpcError, Stream, Streaming, service};
 
 fn config() -> TopicConfig {
     TopicConfig::default()
@@ -82,6 +83,30 @@ async fn a_pipeline_answers_each_item_in_its_order() {
         }
     }
     assert_eq!(offset, 297);
+}
+
+/// `publishMany`, by somebody whose items need not be messages.
+#[service(name = "towline.Queue", builtin, encoding = "json")]
+trait Anything {
+    fn publish_many(
+        &self,
+        topic: String,
+        messages: Streaming<Value>,
+    ) -> impl Stream<Item = Result<Receipt, QueueError>>;
+}
+
+#[tokio::test]
+async fn what_came_before_an_item_that_is_no_message_has_its_receipt() {
+    let world = World::with("orders", config()).await;
+    let items = [json!({ "text": "a" }), json!({ "text": "b" }), json!("no message"), json!({ "text": "c" })];
+    let app = world.app().await;
+    let call = app.client::<AnythingClient>().publish_many("orders".to_owned(), stream::iter(items));
+    let mut answers: Vec<_> = timeout(SOON, call.prefetch(64).start().collect()).await.expect("it ends");
+    let error = answers.pop().expect("it ends with an error").expect_err("it is one");
+    assert_eq!(error.rpc().map(|error| error.code), Some(RpcError::INVALID), "{error:?}");
+    let offsets: Vec<_> = answers.into_iter().map(|receipt| receipt.expect("a receipt").offset).collect();
+    assert_eq!(offsets, [Some(0), Some(1)], "what is stored is known to be");
+    assert_eq!(world.topics().get("orders".to_owned()).await.expect("it is there").head, 2);
 }
 
 #[tokio::test]

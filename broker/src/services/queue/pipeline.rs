@@ -30,6 +30,8 @@ pub(super) struct Pipeline {
     held: Option<Message>,
     pause: Option<Pin<Box<Sleep>>>,
     under_way: FuturesOrdered<BoxFuture<'static, Result<Receipt, QueueError>>>,
+    /// It takes no more, and ends with an error behind the receipts that are under way.
+    has_failed: bool,
     n: u64,
 }
 
@@ -43,31 +45,35 @@ impl Pipeline {
     ) -> Self {
         let under_way = FuturesOrdered::new();
         let messages = Some(messages);
-        Self { queues, topic, durability, is_patient, messages, held: None, pause: None, under_way, n: 0 }
+        let (held, pause, has_failed) = (None, None, false);
+        Self { queues, topic, durability, is_patient, messages, held, pause, under_way, has_failed, n: 0 }
     }
 
-    /// Takes items while there is room. False once nothing can be taken now.
-    fn accept(&mut self, cx: &mut Context<'_>) -> Result<bool, QueueError> {
-        if self.under_way.len() >= ON_THEIR_WAY {
-            return Ok(false);
+    /// Takes an item if there is room. False once nothing can be taken now.
+    fn accept(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.has_failed || self.under_way.len() >= ON_THEIR_WAY {
+            return false;
         }
         if let Some(pause) = &mut self.pause {
             if pause.as_mut().poll(cx).is_pending() {
-                return Ok(false);
+                return false;
             }
             self.pause = None;
         }
         let message = match self.held.take() {
             Some(message) => message,
             None => {
-                let Some(messages) = &mut self.messages else { return Ok(false) };
+                let Some(messages) = &mut self.messages else { return false };
                 match messages.poll_next_unpin(cx) {
-                    Poll::Pending => return Ok(false),
+                    Poll::Pending => return false,
                     Poll::Ready(Some(Ok(message))) => message,
-                    Poll::Ready(Some(Err(error))) => return Err(QueueError::Rpc(error)),
+                    Poll::Ready(Some(Err(error))) => {
+                        self.fail(QueueError::Rpc(error));
+                        return false;
+                    }
                     Poll::Ready(None) => {
                         self.messages = None;
-                        return Ok(false);
+                        return false;
                     }
                 }
             }
@@ -82,12 +88,12 @@ impl Pipeline {
                 let mut pause = Box::pin(sleep(ROOM));
                 let _ = pause.as_mut().poll(cx);
                 self.pause = Some(pause);
-                return Ok(false);
+                return false;
             }
-            Err(error) if ends(&error) => return Err(error),
+            Err(error) if ends(&error) => self.fail(error),
             Err(error) => self.refuse(error),
         }
-        Ok(true)
+        true
     }
 
     fn push(&mut self, begun: Begun) {
@@ -104,6 +110,11 @@ impl Pipeline {
     fn refuse(&mut self, error: QueueError) {
         let receipt = Receipt::refused(self.next(), receipt_error(error));
         self.under_way.push_back(Box::pin(async move { Ok(receipt) }));
+    }
+
+    fn fail(&mut self, error: QueueError) {
+        self.has_failed = true;
+        self.under_way.push_back(Box::pin(async move { Err(error) }));
     }
 
     fn next(&mut self) -> u64 {
@@ -135,13 +146,7 @@ impl Stream for Pipeline {
     type Item = Result<Receipt, QueueError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        loop {
-            match self.accept(cx) {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(error) => return Poll::Ready(Some(Err(error))),
-            }
-        }
+        while self.accept(cx) {}
         match self.under_way.poll_next_unpin(cx) {
             Poll::Ready(None) if self.messages.is_some() || self.held.is_some() => Poll::Pending,
             polled => polled,
