@@ -6,6 +6,7 @@
 //!  program   a stranger's program: `serve <url>` and `call <url>`
 //!  conformant what a requester may see of a responder, frame by frame
 //!  matrix    every stranger as responder, under every other as requester
+//!  topics    durable topics, published to and consumed by programs of their own
 //! ```
 //! A stranger whose runtime or packages are missing is skipped with a line that says what is missing;
 //! `tests/strangers/install` brings them all.
@@ -32,3 +33,5 @@ mod python;
 mod rsocket_rust;
 #[path = "strangers/script.rs"]
 mod script;
+#[path = "strangers/topics.rs"]
+mod topics;

@@ -81,11 +81,11 @@ export class Connection {
     return values(items);
   }
 
-  /** Many items, which an iterator yields, and many answers. */
+  /** Many items, which an iterator yields, be it async or not, and many answers. */
   channel(route, ahead, said, ...given) {
     const items = new Items({ refill: true });
-    const payloads = (function* () {
-      for (const item of said) yield { data: encode(item) };
+    const payloads = (async function* () {
+      for await (const item of said) yield { data: encode(item) };
     })();
     const handlers = { ...events(items), ...source(payloads, () => items.subscription) };
     items.subscription = this.rsocket.requestChannel(to(route, given), ahead, false, handlers);

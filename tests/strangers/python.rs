@@ -23,7 +23,7 @@ fn over(scheme: &'static str) -> Result<Stranger, Missing> {
 }
 
 /// The interpreter that has it.
-fn python() -> Result<PathBuf, Missing> {
+pub(crate) fn python() -> Result<PathBuf, Missing> {
     // Written last, once everything is there.
     need(CLIENT, &file("target/strangers/python/requirements.txt"))?;
     Ok(file("target/strangers/python/bin/python"))
