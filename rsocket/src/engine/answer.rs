@@ -41,11 +41,11 @@ impl Answer {
             }
         }
         self.is_done = true;
+        self.shared.flush_together().await;
     }
 
     fn send(&self, outcome: &Outcome) {
         self.shared.send_answer(self.stream, Some(&self.job), outcome);
-        self.shared.flush();
     }
 }
 
@@ -54,6 +54,7 @@ impl Drop for Answer {
         self.shared.leave(&mut self.turn);
         if !self.is_done {
             self.send(&Err(StreamError::new(ErrorCode::APPLICATION_ERROR, "the handler of this request failed")));
+            self.shared.flush();
         }
     }
 }

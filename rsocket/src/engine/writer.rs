@@ -5,6 +5,7 @@ use parking_lot::MutexGuard;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::task::Waker;
+use tokio::task::yield_now;
 
 /// How far a round of writing got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,19 @@ impl Shared {
         }
         state.is_claimed = true;
         self.write_claimed(state);
+    }
+
+    /// The same, together with what those queue that are ready at the same time: a write is a system call, and wakes the peer.
+    pub(super) async fn flush_together(self: &Arc<Self>) {
+        {
+            let mut state = self.state.lock();
+            if state.is_claimed || state.outgoing.is_empty() {
+                return;
+            }
+            state.is_claimed = true;
+        }
+        yield_now().await;
+        self.write_claimed(self.state.lock());
     }
 
     /// Writes what waits; the caller holds the claim. What the socket does not take now is left to a write task.
@@ -107,7 +121,7 @@ async fn write_on(shared: Arc<Shared>) {
             Progress::Done => return,
             // An error here shows at the next write.
             Progress::Full => drop(writable(&*shared.transport).await),
-            Progress::Turn => tokio::task::yield_now().await,
+            Progress::Turn => yield_now().await,
         }
     }
 }

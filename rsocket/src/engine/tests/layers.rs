@@ -2,16 +2,19 @@
 
 use super::support::*;
 use crate::engine::*;
-use crate::error::{ConnectionError, ErrorCode};
+use crate::error::{ConnectionError, ErrorCode, StreamError};
 use crate::frame::{Frame, FrameType};
 use crate::transport::{Batch, MemoryTransport, Transport, memory_pair};
 use bytes::BytesMut;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 /// Takes a whole batch at once and writes a byte of it per call; answers every read with a frame of its own.
@@ -143,4 +146,77 @@ async fn a_peer_whose_long_message_grows_is_not_silent() {
     assert!(!client.is_closed());
     // Now it is.
     assert!(matches!(client.closed().await, ConnectionError::KeepaliveTimeout(_)));
+}
+
+/// Counts the writes.
+struct Counted {
+    inner: MemoryTransport,
+    writes: Arc<AtomicUsize>,
+}
+
+impl Transport for Counted {
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.inner.poll_readable(cx)
+    }
+
+    fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.inner.poll_writable(cx)
+    }
+
+    fn try_read(&self, into: &mut BytesMut) -> io::Result<usize> {
+        self.inner.try_read(into)
+    }
+
+    fn try_write(&self, batch: &mut Batch) -> io::Result<usize> {
+        self.writes.fetch_add(1, Ordering::Relaxed);
+        self.inner.try_write(batch)
+    }
+
+    fn shutdown(&self) {
+        self.inner.shutdown();
+    }
+
+    fn peer(&self) -> String {
+        self.inner.peer()
+    }
+}
+
+/// Answers each request when there is a permit for it.
+struct Permitted(Arc<Semaphore>);
+
+impl Responder for Permitted {
+    fn request_response(&self, request: Payload) -> BoxFuture<'static, Result<Option<Payload>, StreamError>> {
+        let permits = self.0.clone();
+        async move {
+            permits.acquire().await.expect("it is not closed").forget();
+            Ok(Some(request))
+        }
+        .boxed()
+    }
+}
+
+#[tokio::test]
+async fn answers_that_are_ready_together_share_a_write() {
+    let (a, b) = memory_pair("test");
+    let (writes, permits) = (Arc::<AtomicUsize>::default(), Arc::new(Semaphore::new(0)));
+    let transport = Arc::new(Counted { inner: a, writes: writes.clone() });
+    let engine = connect(transport, setup(), Arc::new(Permitted(permits.clone())), Config::default());
+    let mut peer = Peer::new(b);
+    peer.expect(FrameType::Setup, 0).await;
+    for n in 0..100 {
+        peer.send(request(FrameType::RequestResponse, 2 + 2 * n, 0, "x")).await;
+    }
+    while engine.open_streams() < 100 {
+        tokio::task::yield_now().await;
+    }
+    let before = writes.load(Ordering::Relaxed);
+    permits.add_permits(100);
+    for n in 0..100 {
+        peer.expect(FrameType::Payload, 2 + 2 * n).await;
+    }
+    assert_eq!(writes.load(Ordering::Relaxed) - before, 1);
+    // One alone is not kept back.
+    permits.add_permits(1);
+    peer.send(request(FrameType::RequestResponse, 202, 0, "x")).await;
+    timeout(MOMENT, peer.expect(FrameType::Payload, 202)).await.expect("it is answered");
 }
