@@ -17,6 +17,7 @@ use super::cpu::{Processes, Reading};
 use super::flight::Flight;
 use super::histogram::Histogram;
 use super::pace::{Clock, Pace};
+use super::queue::Topics;
 use super::rsocket::Metadata;
 use super::talk::{Heard, Talk};
 use super::wire::{self, Link};
@@ -49,13 +50,26 @@ pub(super) struct Shape {
     pub(super) credit: u32,
     /// Requests a second, all connections together, however long answers take; 0: the next one when one is answered.
     pub(super) rate: u64,
+    /// Where messages are published to, if they are.
+    pub(super) topics: Option<Topics>,
 }
 
 impl Shape {
     /// A closed loop with whole, typed requests to one service.
     pub(super) const fn new(connections: usize, in_flight: usize, size: usize) -> Self {
         let metadata = Metadata::Typed;
-        Self { connections, in_flight, size, metadata, services: 1, instances: 1, fragment: 0, credit: 0, rate: 0 }
+        Self {
+            connections,
+            in_flight,
+            size,
+            metadata,
+            services: 1,
+            instances: 1,
+            fragment: 0,
+            credit: 0,
+            rate: 0,
+            topics: None,
+        }
     }
 }
 
@@ -128,7 +142,7 @@ pub(super) async fn probe<T: Talk>(address: SocketAddr, talk: impl Fn() -> T) ->
         let meter = Arc::new(Meter::new());
         meter.enter(Phase::Draining);
         let one = async {
-            let mut connection = Connection::open(address, 1, 64, None, &meter, talk()).await?;
+            let mut connection = Connection::open(address, 1, 64, None, &meter, talk(), 1).await?;
             poll_fn(|cx| connection.poll_work(cx)).await
         };
         match timeout(PROBE_WITHIN, one).await {
@@ -138,6 +152,30 @@ pub(super) async fn probe<T: Talk>(address: SocketAddr, talk: impl Fn() -> T) ->
             }
             Ok(Err(failure)) => return Err(failure),
             Err(_) => return Err(Failure::new(format!("no answer from {address} in {} s", PROBE_WITHIN.as_secs()))),
+        }
+    }
+}
+
+/// So many requests over one connection, `in_flight` at a time; fails if one is answered by what was not expected.
+pub(super) async fn exchange<T: Talk>(
+    address: SocketAddr,
+    (in_flight, total): (usize, u64),
+    within: Duration,
+    talk: T,
+) -> Result<(), Failure> {
+    let meter = Arc::new(Meter::new());
+    let all = async {
+        let mut connection = Connection::open(address, in_flight, 64 * 1024, None, &meter, talk, total).await?;
+        poll_fn(|cx| connection.poll_work(cx)).await
+    };
+    match timeout(within, all).await {
+        Ok(Ok(())) if meter.wrong.load(Relaxed) > 0 => {
+            Err(Failure::new(format!("{} answers of {total} are wrong", meter.wrong.load(Relaxed))))
+        }
+        Ok(outcome) => outcome,
+        Err(_) => {
+            let answered = meter.answered.load(Relaxed);
+            Err(Failure::new(format!("{answered} of {total} requests answered in {} s", within.as_secs())))
         }
     }
 }
@@ -304,7 +342,7 @@ async fn work<T: Talk>(
     let mut connections = Vec::with_capacity(paces.len());
     for pace in paces {
         let capacity = (shape.in_flight * (shape.size + 64)).clamp(8 * 1024, 256 * 1024);
-        connections.push(Connection::open(address, shape.in_flight, capacity, pace, &meter, talk()).await?);
+        connections.push(Connection::open(address, shape.in_flight, capacity, pace, &meter, talk(), u64::MAX).await?);
     }
     // As above.
     let _ = reports.send(Report::Connected).await;
@@ -325,6 +363,8 @@ struct Connection<T> {
     flight: Flight,
     in_flight: usize,
     pace: Option<Pace>,
+    /// Requests still to be sent.
+    left: u64,
     meter: Arc<Meter>,
     opened: Instant,
     keepalive_at: Instant,
@@ -339,6 +379,7 @@ impl<T: Talk> Connection<T> {
         pace: Option<Pace>,
         meter: &Arc<Meter>,
         mut talk: T,
+        left: u64,
     ) -> Result<Self, Failure> {
         let stream =
             TcpStream::connect(address).await.map_err(|e| Failure::new(format!("connect to {address}: {e}")))?;
@@ -351,6 +392,7 @@ impl<T: Talk> Connection<T> {
             flight: Flight::new(in_flight),
             in_flight,
             pace,
+            left,
             meter: Arc::clone(meter),
             opened,
             keepalive_at: opened + wire::KEEPALIVE_EVERY,
@@ -365,7 +407,7 @@ impl<T: Talk> Connection<T> {
     /// outstanding is bounded, and so no two full sockets wait for each other.
     fn poll_work(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         loop {
-            let is_draining = self.meter.is_in(Phase::Draining);
+            let is_draining = self.left == 0 || self.meter.is_in(Phase::Draining);
             if is_draining && (self.flight.outstanding == 0 || self.talk.is_endless()) {
                 return Poll::Ready(Ok(()));
             }
@@ -443,6 +485,10 @@ impl<T: Talk> Connection<T> {
     }
 
     fn send(&mut self, nanos: u64) {
+        if self.left == 0 {
+            return;
+        }
+        self.left -= 1;
         let id = self.flight.begin(nanos);
         self.talk.request(&mut self.link.outbox, id);
         self.meter.outstanding.fetch_add(1, Relaxed);

@@ -2,7 +2,6 @@
 
 use super::Failure;
 use super::client::Sample;
-use super::sides::Side;
 
 /// Above this many cores of foreign load a round is dropped, as long as enough others remain.
 const FOREIGN_LIMIT: f64 = 0.5;
@@ -42,11 +41,16 @@ impl Spread {
     }
 }
 
+/// Something that is measured in turn with others.
+pub(super) trait Named {
+    fn name(&self) -> &str;
+}
+
 /// Measures every side once a round; the first one is another one from round to round.
-pub(super) async fn alternate(
-    sides: &[Side],
+pub(super) async fn alternate<S: Named>(
+    sides: &[S],
     rounds: usize,
-    mut measure: impl AsyncFnMut(usize, &Side) -> Result<Sample, Failure>,
+    mut measure: impl AsyncFnMut(usize, &S) -> Result<Sample, Failure>,
 ) -> Result<Vec<Round>, Failure> {
     let mut done = Vec::with_capacity(rounds);
     for round in 0..rounds {
@@ -55,7 +59,7 @@ pub(super) async fn alternate(
             let at = (round + turn) % sides.len();
             let side = &sides[at];
             let sample = measure(round + 1, side).await;
-            samples[at] = Some(sample.map_err(|e| Failure::new(format!("{}, round {}: {e}", side.name, round + 1)))?);
+            samples[at] = Some(sample.map_err(|e| Failure::new(format!("{}, round {}: {e}", side.name(), round + 1)))?);
         }
         done.push(Round { samples: samples.into_iter().flatten().collect() });
     }

@@ -9,7 +9,7 @@ use super::Failure;
 use super::client::{Sample, Shape, Window};
 use super::compare;
 use super::hosted::{seconds, whole};
-use super::report::{self, Comparison, Mark, Output, Run};
+use super::report::{self, Comparison, Mark, Output, RELAY, Run};
 use super::rsocket::Metadata;
 use super::sides::{Cast, Flow, Peer, Side, Stage, Target};
 
@@ -87,6 +87,6 @@ impl FlowArgs {
         let stage = self.stage(Target::Broker, shape).await?;
         let comparison = self.compare(&stage, shape, flow).await?;
         let sides = stage.sides.iter().map(|side| side.name.clone()).collect();
-        self.report(&Run { verb, unit, sides }, &[comparison], marks)
+        self.report(&Run { verb, unit, yardstick: RELAY, sides }, &[comparison], marks)
     }
 }

@@ -11,6 +11,8 @@
 //! rpc, stream and fnf compare sides, round by round (flow.rs): A, the broker, and peers that already run (sides.rs). What
 //! goes over a connection is a [`talk::Talk`], in RSocket (rsocket.rs) or NATS (nats.rs); client.rs keeps it going.
 //!
+//! publish and consume compare sides too, others: queue/mod.rs.
+//!
 //! idle, storm, fair and large load the broker alone and tell figures (figures.rs) instead of ratios: hosted.rs is the broker
 //! under load, member.rs a thin connection to it, crowd.rs many of them.
 
@@ -26,6 +28,7 @@ mod figures;
 mod flight;
 mod flow;
 mod fnf;
+mod folder;
 mod histogram;
 mod hosted;
 mod idle;
@@ -35,7 +38,9 @@ mod memory;
 mod nats;
 mod pace;
 mod pacer;
+mod preallocated;
 mod proxies;
+mod queue;
 mod reader;
 mod report;
 mod requests;
@@ -87,6 +92,13 @@ enum Verb {
     Large(large::LargeArgs),
     /// The store in this process, against the raw disk: confirmations, reading back, opening, giving back
     Store(store::StoreArgs),
+    /// Messages to durable topics, confirmed: rate, latency and CPU, in rounds that alternate with a group commit and nothing else
+    Publish(queue::PublishArgs),
+    /// A durable topic filled, taken and settled, in the same manner
+    Consume(queue::ConsumeArgs),
+    /// The group commit and nothing else; the driver starts it
+    #[command(hide = true)]
+    GroupCommit(queue::GroupCommitArgs),
     /// The relay that only pumps bytes; the driver starts it
     #[command(hide = true)]
     Yardstick(yardstick::YardstickArgs),
@@ -134,6 +146,9 @@ async fn perform(verb: Verb) -> Result<(), Failure> {
         Verb::Fair(args) => fair::run(args).await,
         Verb::Large(args) => large::run(args).await,
         Verb::Store(args) => store::run(args).await,
+        Verb::Publish(args) => queue::publish(args).await,
+        Verb::Consume(args) => queue::consume(args).await,
+        Verb::GroupCommit(args) => queue::group_commit(args).await,
         Verb::Yardstick(args) => yardstick::run(args).await,
         Verb::Responder(args) => responder::run(args).await,
     }

@@ -64,7 +64,7 @@ pub(super) fn read_line(bytes: &[u8]) -> Result<Option<(Line<'_>, usize)>, Failu
     Ok((bytes.len() >= whole).then_some((Line::Msg { subject, reply, payload }, whole)))
 }
 
-fn put_hello(out: &mut Vec<u8>, subjects: &[&str]) {
+pub(super) fn put_hello(out: &mut Vec<u8>, subjects: &[&str]) {
     out.extend_from_slice(
         b"CONNECT {\"verbose\":false,\"pedantic\":false,\"lang\":\"bench\",\"version\":\"1\",\"protocol\":1}\r\n",
     );
@@ -77,7 +77,7 @@ fn put(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
     out.write_fmt(text).expect("a Vec takes all");
 }
 
-fn publish(out: &mut Vec<u8>, subject: &str, reply: Option<std::fmt::Arguments<'_>>, payload: &[u8]) {
+pub(super) fn publish(out: &mut Vec<u8>, subject: &str, reply: Option<std::fmt::Arguments<'_>>, payload: &[u8]) {
     match reply {
         Some(reply) => put(out, format_args!("PUB {subject} {reply} {}\r\n", payload.len())),
         None => put(out, format_args!("PUB {subject} {}\r\n", payload.len())),

@@ -13,12 +13,17 @@ pub(super) enum Output {
     Json,
 }
 
+/// What A is where calls are relayed.
+pub(super) const RELAY: &str = "the relay that only pumps bytes";
+
 /// What a run was: its verb, what it counts, its sides.
 #[derive(Debug)]
 pub(super) struct Run {
     pub(super) verb: &'static str,
     /// What is counted: `round trips`, `items`.
     pub(super) unit: &'static str,
+    /// What A is.
+    pub(super) yardstick: &'static str,
     pub(super) sides: Vec<String>,
 }
 
@@ -125,7 +130,8 @@ pub(super) fn print(output: Output, run: &Run, comparisons: &[Comparison], marks
 pub(super) fn table(run: &Run, comparisons: &[Comparison], marks: &[Mark]) -> String {
     let subject = &run.sides[SUBJECT];
     let mut lines = vec![format!(
-        "A is the relay that only pumps bytes; {} cores shared by all. Medians; ratios of {subject} over each side, round by round.",
+        "A is {}; {} cores shared by all. Medians; ratios of {subject} over each side, round by round.",
+        run.yardstick,
         cores()
     )];
     for comparison in comparisons {
@@ -236,6 +242,7 @@ fn shape_json(shape: Shape) -> Value {
     for (key, value) in more {
         value.into_iter().for_each(|value| json[key] = value);
     }
+    shape.topics.into_iter().for_each(|topics| topics.describe(&mut json));
     json
 }
 

@@ -9,7 +9,7 @@ use super::client::{Shape, Window};
 use super::compare::SUBJECT;
 use super::flow::FlowArgs;
 use super::hosted::whole;
-use super::report::{Comparison, Mark, Quantity, Run};
+use super::report::{Comparison, Mark, Quantity, RELAY, Run};
 use super::rsocket::Metadata;
 use super::sides::{Flow, Side, Stage, Target};
 
@@ -175,7 +175,7 @@ pub(super) async fn run(args: RpcArgs) -> Result<(), Failure> {
     // A rate that was given says nothing of half of what the broker can take.
     let has_marks = args.target == Target::Broker && !matches!(args.rate, Some(Rate::Of(_)));
     let marks: &[Mark] = if has_marks { &MARKS } else { &[] };
-    args.flow.report(&Run { verb: "rpc", unit: "round trips", sides }, &comparisons, marks)
+    args.flow.report(&Run { verb: "rpc", unit: "round trips", yardstick: RELAY, sides }, &comparisons, marks)
 }
 
 fn names(stage: &Stage) -> Vec<String> {

@@ -105,12 +105,12 @@ pub(super) fn services(count: usize) -> impl Iterator<Item = String> {
     (0..count.max(1)).map(|nth| if nth == 0 { wire::SERVICE.to_owned() } else { format!("{}{nth}", wire::SERVICE) })
 }
 
-fn hello(out: &mut Vec<u8>) {
+pub(super) fn hello(out: &mut Vec<u8>) {
     wire::put_setup(out, "bench-requester", fastrand::u128(..), []);
 }
 
 /// ERROR ends a measurement.
-fn refuse(frame: &Frame<'_>) -> Failure {
+pub(super) fn refuse(frame: &Frame<'_>) -> Failure {
     Failure::new(format!("stream {}: {}", frame.stream_id, frame.error_text()))
 }
 

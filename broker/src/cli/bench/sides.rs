@@ -8,6 +8,7 @@ use clap::ValueEnum;
 
 use super::children::Child;
 use super::client::{self, Sample, Shape, Window};
+use super::compare::Named;
 use super::cpu::Processes;
 use super::nats::Nats;
 use super::rsocket::{Calls, Messages, Streams};
@@ -103,6 +104,12 @@ pub(super) struct Side {
     address: SocketAddr,
     ends: Ends,
     pub(super) processes: Processes,
+}
+
+impl Named for Side {
+    fn name(&self) -> &str {
+        &self.name
+    }
 }
 
 impl Side {

@@ -273,7 +273,8 @@ fn the_report_holds_ratios_and_marks() {
         mark("8", shape, "nobody", Quantity::Rate, 2.0, 8.0),
     ];
     let comparisons = [Comparison { shape, rounds: vec![round(100.0, 75.0, 0.1)] }];
-    let run = Run { verb: "rpc", unit: "round trips", sides: ["A", "broker", "nats"].map(str::to_owned).to_vec() };
+    let sides = ["A", "broker", "nats"].map(str::to_owned).to_vec();
+    let run = Run { verb: "rpc", unit: "round trips", yardstick: report::RELAY, sides };
     let json = report::json(&run, &comparisons, &marks);
     let shape = &json["shapes"][0];
     assert_eq!(shape["ratios"]["A"]["rate"]["median"], 0.75);

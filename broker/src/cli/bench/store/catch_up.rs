@@ -8,10 +8,10 @@ use towline::store::{Batch, Limits, Op, Store};
 
 use super::Failure;
 use super::engine::{self, Engine};
-use super::folder::Folder;
 use super::load::Target;
 use super::shape::{Level, Shape};
 use crate::cli::bench::figures::Figures;
+use crate::cli::bench::folder::Folder;
 use crate::cli::bench::memory::Memory;
 use crate::cli::bench::report::Output;
 

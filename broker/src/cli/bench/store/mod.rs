@@ -4,13 +4,11 @@
 //!  load    the same closed loop for both     engine   the store, with retention beside
 //!  shape   what a load is                    raw      the yardstick: one write and one sync for all that has come
 //!  rounds  both sides in turn, and the table          catch_up   writing, reading back, reopening, giving back
-//!  folder  where all of it lies, gone afterwards
 //! ```
 //! Invariant: both sides run on the same disk, one after the other, under the same load; only ratios of one round count.
 
 mod catch_up;
 mod engine;
-mod folder;
 mod load;
 mod raw;
 mod rounds;
@@ -22,9 +20,9 @@ use std::time::Duration;
 use clap::Args;
 
 use super::Failure;
+use super::folder::Folder;
 use super::hosted::{seconds, whole};
 use super::report::Output;
-use folder::Folder;
 use shape::Shape;
 
 #[derive(Debug, Args)]

@@ -1,7 +1,5 @@
 //! The yardstick: what the disk gives to one who does nothing but write all that has come, sync it, and answer.
 
-use std::fs::{self, File, OpenOptions};
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -13,9 +11,8 @@ use tokio::sync::oneshot;
 
 use super::load::Target;
 use super::{Failure, shape::Shape};
+use crate::cli::bench::preallocated::Preallocated;
 
-/// Bytes of a file; there are two, written in turn.
-const LEN: u64 = 64 << 20;
 /// Bytes that are written at once, at most.
 const MOST: usize = 16 << 20;
 /// A record has at least so much beside what is sent: its length and a checksum, a topic, an offset, a time.
@@ -37,13 +34,9 @@ pub(super) struct Raw {
 impl Raw {
     /// Makes the files, full of zeros that are on the disk.
     pub(super) fn start(folder: &Path, shape: Shape) -> Result<Self, Failure> {
-        let mut files = Vec::new();
-        for name in ["raw-0", "raw-1"] {
-            let path = folder.join(name);
-            files.push(fill(&path).map_err(|e| Failure::new(format!("make {}: {e}", path.display())))?);
-        }
+        let files = Preallocated::make(folder)?;
         let (records, taken) = sync_channel(shape.tasks * shape.in_flight);
-        let thread = std::thread::spawn(move || serve(&files, &taken));
+        let thread = std::thread::spawn(move || serve(files, &taken));
         Ok(Self { records: Some(records), thread: Some(thread), content: vec![7; shape.size].into() })
     }
 }
@@ -84,20 +77,8 @@ impl Drop for Raw {
     }
 }
 
-fn fill(path: &Path) -> std::io::Result<File> {
-    let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
-    let zeros = vec![0; 1 << 20];
-    for at in (0..LEN).step_by(zeros.len()) {
-        file.write_all_at(&zeros, at)?;
-    }
-    file.sync_all()?;
-    fs::File::open(path.parent().unwrap_or(path))?.sync_all()?;
-    Ok(file)
-}
-
-fn serve(files: &[File], taken: &Receiver<Record>) {
+fn serve(mut files: Preallocated, taken: &Receiver<Record>) {
     let (mut bytes, mut answers) = (Vec::with_capacity(MOST), Vec::new());
-    let (mut nth, mut at) = (0, 0);
     while let Ok(first) = taken.recv() {
         let mut next = Some(first);
         while let Some(Record { content, answer }) = next {
@@ -106,16 +87,11 @@ fn serve(files: &[File], taken: &Receiver<Record>) {
             answers.push(answer);
             next = (bytes.len() + content.len() < MOST).then(|| taken.try_recv().ok()).flatten();
         }
-        if at + bytes.len() as u64 > LEN {
-            (nth, at) = ((nth + 1) % files.len(), 0);
-        }
-        let file = &files[nth];
-        if let Err(error) = file.write_all_at(&bytes, at).and_then(|()| file.sync_data()) {
+        if let Err(error) = files.append(&bytes, true) {
             // Who waits is told by its answer that never comes.
             eprintln!("towline bench: the yardstick cannot write: {error}");
             return;
         }
-        at += (bytes.len() as u64).next_multiple_of(64);
         bytes.clear();
         // Who has gone does not want to know.
         answers.drain(..).for_each(|answer| {

@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 
 use super::Failure;
 use super::engine::Engine;
-use super::folder::Folder;
 use super::load::{self, Sample};
 use super::raw::Raw;
 use super::shape::{Level, Shape};
 use crate::cli::bench::compare::Spread;
+use crate::cli::bench::folder::Folder;
 use crate::cli::bench::report::Output;
 
 /// Bytes of messages that retention leaves.
