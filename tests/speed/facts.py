@@ -22,6 +22,8 @@ def of_the_machine(quick, java_jar):
         "versions": {
             "nats": said(PYTHON + "nats-server", "--version").removeprefix("nats-server: v"),
             "rsocket_rust": locked("rsocket_rust", "Cargo.lock"),
+            "redis": first_match(r"v=(\S+)", said("redis-server", "--version")),
+            "rabbitmq": first_match(r"^Version: (\S+)", said("dpkg", "-s", "rabbitmq-server")),
             "tonic": locked("tonic", "tests/speed/tonic/Cargo.lock"),
             "java": first_line(said("java", "-version", stream="stderr")) if java_jar else "",
         },
@@ -43,7 +45,11 @@ def first_line(text):
 
 def first(pattern, path):
     with open(path) as file:
-        match = re.search(pattern, file.read())
+        return first_match(pattern, file.read())
+
+
+def first_match(pattern, text):
+    match = re.search(pattern, text, re.M)
     return match.group(1).strip() if match else ""
 
 

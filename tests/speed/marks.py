@@ -31,6 +31,7 @@ class Mark:
 
 
 RPC = "request-response"
+TOPIC = {**BASE, "topics": 1, "durability": "disk"}
 ALL = [
     Mark("1", f"{RPC} 8x32 128 B", "A", 0.5, 1.0, "rpc", "rate", BASE, "A"),
     Mark("2", f"{RPC} 64x1 128 B", "A", 0.8, 1.5, "rpc", "rate", {"connections": 64, "in_flight": 1, "size": 128}, "A"),
@@ -44,6 +45,17 @@ ALL = [
     Mark("9", "stream items 1 -> 1", "NATS publish-subscribe", 2, 6, "stream", "rate", None, "nats"),
     Mark("9", "fire-and-forget 1 -> 1", "NATS publish-subscribe", 2, 6, "fnf", "rate", None, "nats"),
     Mark("10", "p99 at half of the broker's capacity", "A", 2.0, 1.2, "half", "p99_us", None, "A"),
+    Mark("11", "durable publish 8x32 128 B", "Redis, appendfsync always", 1.5, 4, "publish", "rate", TOPIC, "redis"),
+    Mark("12", "durable publish 1x256 128 B", "JetStream, sync_interval always", 20, 150, "publish", "rate",
+         {**TOPIC, "connections": 1, "in_flight": 256}, "jetstream"),
+    Mark("13", "durable publish 8x32 128 B", "RabbitMQ, quorum queue", 5, 15, "publish", "rate", TOPIC, "rabbitmq"),
+    Mark("14", "durable publish 8x32 128 B, one topic", "group commit", 0.5, 0.8, "publish", "rate", TOPIC, "A"),
+    Mark("14", "durable publish 8x32 128 B, 1,000 topics", "group commit", 0.4, 0.8, "publish_topics", "rate",
+         {**TOPIC, "topics": 1000}, "A"),
+    Mark("15", "publish 8x32 128 B, durability os", "Redis, appendfsync everysec", 2, 5, "publish_os", "rate", None, "redis"),
+    Mark("15", "publish 8x32 128 B, durability os", "JetStream", 4, 12, "publish_os", "rate", None, "jetstream"),
+    Mark("16", "consume with acks 1x256 128 B", "JetStream pull, explicit ack", 2, 6, "consume", "rate", None, "jetstream"),
+    Mark("16", "consume with acks 1x256 128 B", "RabbitMQ, quorum queue", 5, 15, "consume", "rate", None, "rabbitmq"),
     Mark("17b", "memory with 3,000 idle connections", "alibaba-rsocket-broker", 0.1, 0.05, "", "memory"),
     Mark("18", "private memory an idle connection, KiB", "-", 6, 3, "", "memory"),
     Mark("19", "resident memory without connections, MiB", "-", 15, 6, "", "memory"),

@@ -23,8 +23,10 @@ def free_port():
 class Peers:
     """All that runs beside the bench; `end` ends them, the last one first."""
 
-    def __init__(self, logs, java_jar):
+    def __init__(self, logs, java_jar, scratch):
         self.logs, self.java_jar, self.running, self.failed = logs, java_jar, {}, {}
+        # Where those that keep something keep it; it is gone when they are.
+        self.scratch = scratch
 
     def start(self, name):
         """Starts a peer, once; one that fails is reported, and left out from then on."""
@@ -44,13 +46,83 @@ class Peers:
         for each in [name] if name else reversed(list(self.running)):
             if each in self.running:
                 self.running.pop(each).end()
+            shutil.rmtree(self._folder(each), ignore_errors=True)
 
-    def _started(self, name, argv, ready):
-        return Process(argv, ready, os.path.join(self.logs, name + ".log"))
+    def _started(self, name, argv, ready, **more):
+        return Process(argv, ready, os.path.join(self.logs, name + ".log"), **more)
+
+    def _folder(self, name):
+        return os.path.abspath(os.path.join(self.scratch, name))
+
+    def _fresh(self, name):
+        """An empty folder for what it keeps."""
+        folder = self._folder(name)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.makedirs(folder)
+        return folder
 
     def _nats(self):
         argv = [PYTHON + "nats-server", "-a", "127.0.0.1", "-p", "-1"]
         return self._started("nats", argv, r"client connections on (127\.0\.0\.1:\d+)")
+
+    def _jetstream_always(self):
+        return self._jetstream("jetstream_always", "sync_interval: always")
+
+    def _jetstream_default(self):
+        return self._jetstream("jetstream_default", "")
+
+    def _jetstream(self, name, sync):
+        folder = self._fresh(name)
+        config = os.path.join(folder, "nats.conf")
+        with open(config, "w") as file:
+            file.write(f'listen: "127.0.0.1:-1"\njetstream {{ store_dir: "{folder}", max_file_store: 20GB, {sync} }}\n')
+        return self._started(name, [PYTHON + "nats-server", "-c", config], r"client connections on (127\.0\.0\.1:\d+)")
+
+    def _redis_always(self):
+        return self._redis("redis_always", "always")
+
+    def _redis_everysec(self):
+        return self._redis("redis_everysec", "everysec")
+
+    def _redis(self, name, sync):
+        if not shutil.which("redis-server"):
+            raise Failed("there is no redis-server")
+        port = free_port()
+        # Without rewriting its log meanwhile, which would cost it.
+        argv = ["redis-server", "--bind", "127.0.0.1", "--port", str(port), "--dir", self._fresh(name), "--appendonly", "yes",
+                "--appendfsync", sync, "--save", "", "--auto-aof-rewrite-percentage", "0"]
+        redis = self._started(name, argv, r"(Ready to accept connections)")
+        redis.address = f"127.0.0.1:{port}"
+        return redis
+
+    def _epmd(self):
+        if not shutil.which("epmd"):
+            raise Failed("there is no Erlang")
+        port = free_port()
+        epmd = self._started("epmd", ["epmd", "-d", "-address", "127.0.0.1", "-port", str(port)], r"(entering the main select|running)")
+        epmd.address = str(port)
+        return epmd
+
+    def _rabbitmq(self):
+        # The package's own script in PATH runs it as another user, with the folders of the system.
+        server = "/usr/lib/rabbitmq/bin/rabbitmq-server"
+        if not os.path.exists(server):
+            raise Failed("there is no rabbitmq-server")
+        epmd = self.start("epmd")
+        if epmd is None:
+            raise Failed(self.failed["epmd"])
+        folder, port = self._fresh("rabbitmq"), free_port()
+        environment = {
+            "HOME": folder, "RABBITMQ_NODENAME": f"bench{port}@localhost", "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_PORT": str(port), "RABBITMQ_DIST_PORT": str(free_port()), "ERL_EPMD_PORT": epmd.address,
+            "ERL_EPMD_ADDRESS": "127.0.0.1", "RABBITMQ_MNESIA_BASE": folder, "RABBITMQ_LOG_BASE": folder, "RABBITMQ_LOGS": "-",
+            "RABBITMQ_ENABLED_PLUGINS_FILE": os.path.join(folder, "plugins"), "RABBITMQ_CONF_ENV_FILE": os.path.join(folder, "none"),
+            "RABBITMQ_CONFIG_FILE": os.path.join(folder, "none"), "RABBITMQ_PID_FILE": os.path.join(folder, "pid"),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+        }
+        rabbitmq = self._started("rabbitmq", [server], r"(completed with|startup complete)", environment=environment, program="beam.smp")
+        rabbitmq.address = f"127.0.0.1:{port}"
+        return rabbitmq
 
     def _responder(self):
         return self._started("responder", [TOWLINE, "bench", "responder", "--die-with-stdin"], r"ready tcp://([\d.:]+)")

@@ -32,18 +32,21 @@ def die_with_parent():
 class Process:
     """One process, with the address it said it listens on."""
 
-    def __init__(self, argv, ready, log):
+    def __init__(self, argv, ready, log, environment=None, program=None):
+        """`program`: of what it starts in turn, the one that is measured and ended."""
         self.argv, self.log = argv, log
         # Out of our process group: a ctrl-c reaches us, and we end the rest in order. A stdin that stays open.
         self.process = subprocess.Popen(
             argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-            start_new_session=True, preexec_fn=die_with_parent,
+            start_new_session=True, preexec_fn=die_with_parent, env=os.environ | (environment or {}),
         )
         self.pid, self.address = self.process.pid, None
         self._found = threading.Event()
         threading.Thread(target=self._read, args=(re.compile(ready),), daemon=True).start()
         try:
             self._await_ready()
+            if program:
+                self.pid = descendant(self.process.pid, program)
         except BaseException:
             self.end()
             raise
@@ -68,12 +71,24 @@ class Process:
 
     def end(self):
         if self.process.poll() is None:
-            self.process.terminate()
+            os.kill(self.pid, signal.SIGTERM)
             try:
-                self.process.wait(10)
+                self.process.wait(20)
             except subprocess.TimeoutExpired:
-                self.process.kill()
+                # It and what it started: they are a session of their own.
+                os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+
+
+def descendant(pid, program):
+    """The process that a process started, or one of those did, and that runs this program."""
+    with open(f"/proc/{pid}/task/{pid}/children") as children:
+        for child in map(int, children.read().split()):
+            with open(f"/proc/{child}/comm") as comm:
+                found = child if comm.read().strip() == program else descendant(child, program)
+            if found:
+                return found
+    return None
 
 
 def run_to_end(argv, log, within):

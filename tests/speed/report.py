@@ -18,7 +18,15 @@ STEPS = {
     "stream": "Streams, 1 -> 1",
     "fnf": "Fire-and-forget, 1 -> 1",
 }
-SIDES = {"A": "A", "broker": "**broker**", "nats": "NATS", "rsocket_rust": "rsocket_rust proxy", "java": "alibaba-rsocket-broker"}
+TOPICS = {
+    "publish": "Publishing, synced before it is confirmed",
+    "publish_topics": "Publishing to 1,000 topics",
+    "publish_os": "Publishing, handed to the operating system before it is confirmed",
+    "publish_many": "Publishing over one channel of `publishMany` for each connection",
+    "consume": "Consuming with acknowledgements",
+}
+SIDES = {"A": "A", "broker": "**broker**", "nats": "NATS", "rsocket_rust": "rsocket_rust proxy", "java": "alibaba-rsocket-broker",
+         "redis": "Redis", "jetstream": "JetStream", "rabbitmq": "RabbitMQ"}
 QUANTITIES = [("rate", 0), ("p50_us", 1), ("p99_us", 1), ("server_cpu_us", 2)]
 CURVES = {
     "connections": "connections",
@@ -49,6 +57,7 @@ def main(results_in, to):
         marks_drawing="![The marks](benchmarks/marks.svg)" if has_marks else "",
         shapes="\n\n".join(section(results, step, title) for step, title in STEPS.items()),
         flat=flat(results),
+        topics="\n\n".join(section(results, step, title, "###") for step, title in TOPICS.items()),
         proxies=proxies(results),
         libraries=libraries(results),
         curves=curves_tables(curves) or missing(results, "curves"),
@@ -120,9 +129,9 @@ def number(value):
     return f"{value:.{0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2 if abs(value) >= 1 else 3}f}"
 
 
-def section(results, step, title):
+def section(results, step, title, head="##"):
     shapes = marks.output(results, step).get("shapes", [])
-    lines = [f"## {title}", command(results, step), left_out(results, step)]
+    lines = [f"{head} {title}", command(results, step), left_out(results, step)]
     if not shapes:
         return "\n\n".join([*lines, missing(results, step)])
     heads = ["shape", "side", "a second", "p50 us", "p99 us", "CPU us", "broker / side: rate", "p50", "p99", "CPU"]

@@ -47,23 +47,25 @@ def bench(arguments, log):
     return json.loads(run_to_end([TOWLINE, "bench", *arguments, "-o", "json"], log, PATIENCE))
 
 
-def compared(verb, names, more=()):
-    """Rounds of A, the broker and peers; a peer the run fails of is left out, and the run made again."""
+def compared(verb, names, more=(), window=rounds):
+    """Rounds of A, the broker and peers; a peer the run fails of is left out, and the run made again. `names`: of the peers,
+    or what each is called and the process it is."""
+    processes = names if isinstance(names, dict) else dict(zip(names, names))
 
     def take(peers, log, quick):
-        started = {name: peers.start(name) for name in names}
-        left_out = {name: peers.failed[name] for name in names if started[name] is None}
+        started = {name: peers.start(process) for name, process in processes.items()}
+        left_out = {name: peers.failed[process] for name, process in processes.items() if started[name] is None}
         names_left = [name for name in names if started[name] is not None]
         if names and not names_left:
             return {"failed": "; ".join(left_out.values()), "left_out": left_out}
         while True:
             flags = [flag for name in names_left for flag in ("--peer", peer(name, started[name]))]
             try:
-                output = bench([verb, *more, *rounds(quick, more[-1] if more else ""), *flags], log)
+                output = bench([verb, *more, *window(quick, more[-1] if more else ""), *flags], log)
                 return {"output": output, "left_out": left_out}
             except Failed as error:
                 guilty = next((name for name in names_left if str(error).startswith(f"towline bench: {name}")), None)
-                if guilty is None or (len(names_left) == 1 and names == [guilty]):
+                if guilty is None or (len(names_left) == 1 and list(names) == [guilty]):
                     raise
                 names_left.remove(guilty)
                 left_out[guilty] = str(error)
@@ -71,8 +73,25 @@ def compared(verb, names, more=()):
     return take
 
 
+def topics(verb, processes, more=(), window=rounds):
+    """Durable topics: peers that keep what they get are there for one step, and so is what they keep."""
+
+    def take(peers, log, quick):
+        try:
+            return compared(verb, processes, ["--folder", "target/speed/scratch", *more], window)(peers, log, quick)
+        finally:
+            for process in [*processes.values(), "epmd"]:
+                peers.end(process)
+
+    return take
+
+
+def filled(quick, _):
+    return ["--rounds", "2", "--messages", "20000"] if quick else ["--rounds", "5"]
+
+
 def peer(name, process):
-    return f"{name}={SCHEMES[name]}://{process.address}?pid={process.pid}"
+    return f"{name}={SCHEMES.get(name, name)}://{process.address}?pid={process.pid}"
 
 
 def starter(peers, log, quick):
@@ -254,6 +273,12 @@ ALL = [
     Step("half", compared("rpc", [], ["--rate", "half"])),
     Step("stream", compared("stream", ["nats", "rsocket_rust"])),
     Step("fnf", compared("fnf", ["nats", "rsocket_rust"])),
+    Step("publish", topics("publish", {"redis": "redis_always", "jetstream": "jetstream_always", "rabbitmq": "rabbitmq"})),
+    Step("publish_topics", topics("publish", {}, ["--shape", "8x32", "--topics", "1000"])),
+    Step("publish_os", topics("publish", {"redis": "redis_everysec", "jetstream": "jetstream_default"},
+                              ["--shape", "8x32", "--durability", "os"])),
+    Step("publish_many", topics("publish", {}, ["--pipelined"])),
+    Step("consume", topics("consume", {"jetstream": "jetstream_default", "rabbitmq": "rabbitmq"}, window=filled)),
     Step("curves", compared("rpc", [], ["--preset", "curves"])),
     Step("flat", flat),
     Step("proxies", proxies_and_grpc),
