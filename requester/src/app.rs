@@ -8,6 +8,7 @@ use towline_service_api::{Caller, Client};
 use crate::address::Addresses;
 use crate::builder::AppBuilder;
 use crate::caller::{AppCaller, Core};
+use crate::publish::Topic;
 use crate::state::{AppState, Phase};
 
 /// An app: its connections to the brokers, kept for as long as it runs. Clones are handles to one app.
@@ -50,6 +51,11 @@ impl App {
     /// What clients are made of.
     pub fn caller(&self) -> Arc<dyn Caller> {
         Arc::new(AppCaller::new(Arc::clone(&self.core)))
+    }
+
+    /// A durable topic, to publish to; it need not be there yet.
+    pub fn topic(&self, name: impl Into<String>) -> Topic {
+        Topic::new(self.clone(), name.into())
     }
 
     /// The name it goes by; may be empty.

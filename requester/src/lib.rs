@@ -37,6 +37,7 @@ mod keeper;
 mod link;
 mod metadata;
 mod pool;
+mod publish;
 #[cfg(feature = "raw")]
 pub mod raw;
 mod request;
@@ -51,11 +52,13 @@ mod tests;
 
 pub use address::Addresses;
 pub use app::App;
+pub use backoff::{Backoff, Pace};
 pub use builder::AppBuilder;
 pub use caller::AppCaller;
 pub use error::StartError;
 pub use handling::{Handled, Handling};
 pub use metadata::DEADLINE_MIME;
+pub use publish::{Outcome, PublishError, Publisher, Topic};
 pub use serving::Serving;
 pub use state::{AppState, Phase};
 pub use towline_rsocket as rsocket;

@@ -4,7 +4,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use towline_service_api::{CallOptions, Delivery, Retry, RpcError};
 
-use crate::backoff::doubled;
+use crate::backoff::{doubled, not_before};
 
 /// How long a service may be missing (RST-900404, RST-900405) before the caller hears of it: an instance that restarts
 /// is back in less, and a name nobody serves fails fast.
@@ -13,9 +13,6 @@ const MISSING: Duration = Duration::from_millis(300);
 const MISSING_PAUSE: Duration = Duration::from_millis(50);
 /// How a refused request (REJECTED) is tried again if the call does not say.
 const REFUSED: Retry = Retry { max: 3, min_backoff: Duration::from_millis(20), max_backoff: Duration::from_secs(1) };
-
-/// What a peer may ask for counts up to here.
-const LONGEST: Duration = Duration::from_secs(3_600);
 
 /// Thousandths of a retry earned by a call: retries are at most a fifth of the calls.
 const EARNED: i64 = 200;
@@ -71,7 +68,7 @@ impl Effort {
             Cause::Refused if self.tries >= retry.max => Next::Stop,
             // Never before the time that was asked for.
             Cause::Refused => Next::After(match error.retry_after {
-                Some(pause) => pause.min(LONGEST).mul_f64(1.0 + random / 2.0),
+                Some(pause) => not_before(pause, random),
                 None => step(retry, self.tries),
             }),
             Cause::Maybe if self.is_repeatable && self.tries < retry.max => Next::After(step(retry, self.tries)),

@@ -111,3 +111,17 @@ fn retries_are_at_most_a_fifth_of_the_calls() {
     (0..1_000).for_each(|_| budget.earn());
     assert_eq!(spend_all(), 10);
 }
+
+#[test]
+fn a_channel_is_opened_again_unless_it_would_end_the_same_way() {
+    let mut backoff = Backoff::default();
+    let asked = RpcError::rejected("busy", Some(ms(200)));
+    assert_eq!((backoff.after(&asked, 0.0), backoff.after(&asked, 1.0)), (Some(ms(200)), Some(ms(300))));
+    for bound in [100, 200, 400] {
+        assert_eq!(backoff.after(&RpcError::connection_lost("x"), 1.0), Some(ms(bound)));
+    }
+    assert_eq!(backoff.after(&RpcError::canceled("x"), 1.0), Some(ms(800)));
+    assert_eq!(backoff.after(&RpcError::rejected("x", None), 1.0), Some(ms(1_600)));
+    assert_eq!(backoff.after(&RpcError::invalid("x"), 1.0), None);
+    assert_eq!(backoff.after(&RpcError::application("x"), 1.0), None);
+}
