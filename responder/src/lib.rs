@@ -35,6 +35,7 @@
 #![warn(missing_docs)]
 
 mod answering;
+mod consume;
 mod head;
 mod limit;
 mod outcome;
@@ -46,6 +47,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub use consume::{Consume, Consumer, ConsumerBuilder, Deliveries, Nack, Unsettled};
 pub use limit::{Limit, Limited};
 pub use serve::{Serve, Services};
 pub use towline_requester::*;
