@@ -8,8 +8,10 @@ mod check;
 mod check_config;
 mod config;
 mod demo;
+mod form;
 mod fsck;
 mod logs;
+mod queue;
 mod serve;
 mod settings;
 mod store;
@@ -65,6 +67,18 @@ enum Command {
     Store(store::StoreArgs),
     /// Kills brokers at work, and looks whether anything they confirmed is lost
     Torture(torture::TortureArgs),
+    /// Durable topics of a running broker
+    Topic(queue::TopicArgs),
+    /// Groups that consume from a topic
+    Group(queue::GroupArgs),
+    /// Publishes messages to a topic
+    Publish(queue::PublishArgs),
+    /// Consumes messages of a topic, as a member of a group
+    Consume(queue::ConsumeArgs),
+    /// Looks at messages of a topic without consuming them
+    Peek(queue::PeekArgs),
+    /// Messages that a group could not handle
+    Dlq(queue::DlqArgs),
     /// Prints the version
     #[command(after_help = "Example: towline version")]
     Version,
@@ -86,6 +100,12 @@ pub(crate) fn run() -> ExitCode {
         Command::Fsck(args) => fsck::run(&args),
         Command::Store(args) => store::run(&args),
         Command::Torture(args) => torture::run(&args),
+        Command::Topic(args) => queue::topic(&args),
+        Command::Group(args) => queue::group(&args),
+        Command::Publish(args) => queue::publish(&args),
+        Command::Consume(args) => queue::consume(&args),
+        Command::Peek(args) => queue::peek(&args),
+        Command::Dlq(args) => queue::dlq(&args),
         Command::Version => print(&format!("towline {}\n", env!("CARGO_PKG_VERSION"))),
     };
     outcome.unwrap_or_else(|failure| {
@@ -108,12 +128,16 @@ fn usage(error: &clap::Error) -> ExitCode {
 
 /// Writes to standard output; a reader that has gone is no failure of ours.
 fn print(text: &str) -> Result<ExitCode, Failure> {
+    show(text).map(|_| ExitCode::SUCCESS)
+}
+
+/// The same. False: the reader has gone.
+fn show(text: &str) -> Result<bool, Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::running("standard output", format!("cannot be written: {e}"), "see where it leads"))
-        }
-        _ => Ok(ExitCode::SUCCESS),
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(e) => Err(Failure::running("standard output", format!("cannot be written: {e}"), "see where it leads")),
     }
 }
 

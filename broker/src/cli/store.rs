@@ -1,9 +1,10 @@
 //! `towline store stat`: how much a data folder holds.
 
+use super::form::Form;
 use super::fsck::refused;
 use super::settings::SettingArgs;
 use super::{Failure, print};
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use towline::store::fsck::{self, Report};
@@ -28,12 +29,6 @@ struct StatArgs {
     output: Form,
     #[command(flatten)]
     settings: SettingArgs,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Form {
-    Table,
-    Json,
 }
 
 pub(super) fn run(args: &StoreArgs) -> Result<ExitCode, Failure> {
