@@ -69,10 +69,11 @@ impl Config {
     }
 }
 
-/// How far a consumer lets its peer run ahead: items granted and not yet taken never exceed `initial`.
+/// How far a consumer lets its peer run ahead: items granted and not yet taken never exceed `initial`. With 0 its peer does
+/// not run ahead at all: each item is granted once the consumer waits for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
-    /// The initial n, 1 to 2^31-1.
+    /// The initial n, 0 to 2^31-1; a request that is made waits for its first item, so it asks for 1 at least.
     pub initial: u32,
     /// Topped up to `initial` once at most so many are left.
     pub low_water: u32,
@@ -85,12 +86,20 @@ impl Window {
     }
 
     pub(super) fn checked(self) -> Self {
-        let initial = self.initial.clamp(1, MAX_REQUEST_N);
-        Self { initial, low_water: self.low_water.min(initial - 1) }
+        let initial = self.initial.min(MAX_REQUEST_N);
+        Self { initial, low_water: self.low_water.min(initial.saturating_sub(1)) }
     }
 
-    /// What to grant when `left` items are granted and not yet taken.
-    pub(super) fn top_up(self, left: u64) -> u32 {
+    /// The n of a request.
+    pub(super) fn first(self) -> u32 {
+        self.initial.max(1)
+    }
+
+    /// What to grant when `left` items are granted and not yet taken; `is_waited_for`: the consumer waits for one.
+    pub(super) fn top_up(self, left: u64, is_waited_for: bool) -> u32 {
+        if self.initial == 0 {
+            return u32::from(is_waited_for && left == 0);
+        }
         if left > u64::from(self.low_water) {
             return 0;
         }

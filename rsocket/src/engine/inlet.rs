@@ -97,7 +97,7 @@ impl Inlet {
         if let Some(window) = window
             && !state.is_ended
         {
-            grant = window.top_up(state.outstanding + state.unread());
+            grant = window.top_up(state.outstanding + state.unread(), item.is_pending());
             state.outstanding += u64::from(grant);
         }
         drop(state);

@@ -45,7 +45,7 @@ impl ResponseStream {
     fn poll_send(&mut self, cx: &Context<'_>) -> Poll<Result<(), CallFailure>> {
         let Step::Unsent(request, items) = &mut self.step else { return Poll::Ready(Ok(())) };
         let kind = if items.is_some() { FrameType::RequestChannel } else { FrameType::RequestStream };
-        let n = self.window.initial;
+        let n = self.window.first();
         let inlet = Arc::new(Inlet::new(n));
         let up = items.is_some().then(|| Arc::new(Job::new(0)));
         let opened = ready!(self.shared.poll_open(cx, &mut self.turn, (kind, n), request, |end| {

@@ -36,7 +36,8 @@ impl<T, E> StreamCall<T, E> {
         Self { draft, outbound: Some(Outbound::new(items)), types: PhantomData }
     }
 
-    /// Lets this many items be under way before they are read: the credit window.
+    /// Lets this many items be under way before they are read: the credit window. With 0 each is asked for once it is
+    /// waited for, so that none comes that nobody takes.
     pub fn prefetch(mut self, items: u32) -> Self {
         self.draft.options.prefetch = Some(items);
         self

@@ -65,6 +65,32 @@ async fn credit_follows_the_consumer() {
 }
 
 #[tokio::test]
+async fn without_a_window_an_item_is_granted_once_it_is_waited_for() {
+    let (mut peer, client) = scripted_server().await;
+    let mut answers = client.request_stream(text("x"), Window::new(0));
+    assert!(futures::poll!(answers.next()).is_pending());
+    assert_eq!(peer.expect(FrameType::RequestStream, 1).await.view().request_n(), 1);
+    for n in 0..3 {
+        peer.send(item(1, NEXT, &n.to_string())).await;
+        assert!(peer.settled().await.is_empty(), "nothing was taken");
+        answers.next().await.unwrap().unwrap();
+        assert!(peer.settled().await.is_empty(), "nobody waits for the next");
+        assert!(futures::poll!(answers.next()).is_pending());
+        assert_eq!(peer.expect(FrameType::RequestN, 1).await.view().request_n(), 1);
+        assert!(futures::poll!(answers.next()).is_pending());
+        assert!(peer.settled().await.is_empty(), "one is on its way");
+    }
+    // A channel's items are read in the same way.
+    let (mut peer, _server, _) = scripted_client_with(Config { prefetch: 0, ..Config::default() }).await;
+    peer.send(request(FrameType::RequestChannel, 1, 9, "collect")).await;
+    for n in 0..3 {
+        assert_eq!(peer.expect(FrameType::RequestN, 1).await.view().request_n(), 1);
+        assert!(peer.settled().await.is_empty());
+        peer.send(item(1, NEXT, &n.to_string())).await;
+    }
+}
+
+#[tokio::test]
 async fn a_peer_that_overruns_its_credit_loses_that_stream() {
     let (mut peer, client) = scripted_server().await;
     let mut answers = client.request_stream(text("x"), Window::new(2));
