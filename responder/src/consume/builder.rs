@@ -115,10 +115,13 @@ impl ConsumerBuilder {
         self
     }
 
-    /// Deliveries that may be here and wait to be read: the REQUEST_N. Their ack deadline runs, so keep it low where
-    /// handling takes long. As many as the concurrency unless given; 16 for [`join`](Self::join).
+    /// Deliveries that may be here and wait to be read: the REQUEST_N. As many as the concurrency unless given; 16 for
+    /// [`join`](Self::join).
+    ///
+    /// Their ack deadline runs. Where handling takes about as long as that, let it be 0: then each is asked for once somebody
+    /// waits for it, and none waits behind a handler at work.
     pub fn prefetch(mut self, deliveries: u32) -> Self {
-        self.prefetch = Some(deliveries.max(1));
+        self.prefetch = Some(deliveries);
         self
     }
 

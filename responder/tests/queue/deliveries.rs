@@ -136,3 +136,24 @@ async fn a_closing_app_ends_the_stream_and_what_was_read_can_still_be_settled() 
     soon(deliveries.close()).await;
     soon(closing).await.unwrap();
 }
+
+#[tokio::test]
+async fn without_prefetch_nothing_comes_that_nobody_waits_for() {
+    let mut broker = Broker::start().await;
+    let app = broker.app().start().await.unwrap();
+    let joining = tokio::spawn(app.consume("orders", "billing").prefetch(0).join());
+    let mut channel = broker.consume().await;
+    assert!(futures::poll!(channel.items.next()).is_pending());
+    let mut deliveries = soon(joining).await.unwrap().unwrap();
+    for offset in 0..4 {
+        channel.hand(offset).await;
+    }
+    for (offset, left) in [(0, 3), (1, 2)] {
+        let unsettled = soon(deliveries.next()).await.unwrap().unwrap();
+        assert_eq!(unsettled.offset, offset);
+        // What is answered after it would have come behind it.
+        unsettled.ack();
+        assert_eq!(channel.item().await, Settle::ack(offset));
+        assert_eq!(channel.unasked(), left);
+    }
+}

@@ -66,7 +66,8 @@ pub(in crate::cli) fn run(args: &ConsumeArgs) -> Result<ExitCode, Failure> {
     broker.with(async |app| {
         let mut signals = Signals::listen()
             .map_err(|error| Failure::running("signals", error.to_string(), "see the limits of this process"))?;
-        let prefetch = args.take.map_or(PREFETCH, |take| u32::try_from(take).unwrap_or(PREFETCH).min(PREFETCH));
+        // So many and no more: one that comes and is not taken counts as handed over.
+        let prefetch = if args.take.is_some() { 0 } else { PREFETCH };
         let joining = app.consume(topic, group).options(args.options()).prefetch(prefetch).join();
         let mut deliveries = tokio::select! {
             joined = joining => joined.map_err(|error| refused(&what, error))?,
