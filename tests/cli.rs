@@ -1,5 +1,8 @@
 //! The program as scripts see it: exit codes, the ready line, probes, signals.
 
+#[path = "cli/topics.rs"]
+mod topics;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
