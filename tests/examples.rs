@@ -20,6 +20,8 @@ mod browser;
 mod java;
 #[path = "examples/node.rs"]
 mod node;
+#[path = "examples/orders.rs"]
+mod orders;
 #[path = "examples/python.rs"]
 mod python;
 #[path = "examples/rsocket_rust.rs"]
