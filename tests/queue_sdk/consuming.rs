@@ -112,15 +112,14 @@ async fn a_handler_may_take_many_ack_deadlines_and_keeps_its_delivery() {
     let (began, mut begins) = mpsc::channel(8);
     let gate = Arc::new(Notify::new());
     let wait = Arc::clone(&gate);
-    let slow =
-        from_the_start(&app, "billing").ack_deadline(deadline).max_in_flight(1).each(move |delivery: Delivery| {
-            let (began, wait) = (began.clone(), Arc::clone(&wait));
-            async move {
-                began.send(delivery.attempt).await.map_err(|_| "nobody listens")?;
-                wait.notified().await;
-                Ok::<_, &str>(())
-            }
-        });
+    let slow = from_the_start(&app, "billing").ack_deadline(deadline).prefetch(0).each(move |delivery: Delivery| {
+        let (began, wait) = (began.clone(), Arc::clone(&wait));
+        async move {
+            began.send(delivery.attempt).await.map_err(|_| "nobody listens")?;
+            wait.notified().await;
+            Ok::<_, &str>(())
+        }
+    });
     let topic = app.topic("orders");
     soon(topic.publish(Message::text("long"))).await.expect("it is stored");
     assert_eq!(soon(begins.recv()).await, Some(1));
