@@ -31,13 +31,13 @@ async fn services_are_exposed_and_hidden_by_events_as_by_setup() {
     let uuid = uuid("app");
     let mut server = broker.join(Setup::app("app").service("test.One")).await;
     assert!(outcome(&mut client, &mut server, "test.Two").await.unwrap_err().1.starts_with("RST-900404"));
-    let names = ["test.Two", "test.One", "towline.Queue", "com.alibaba.rsocket.X", "bad name"];
+    let names = ["test.Two", "test.One", "towline.Config", "com.alibaba.rsocket.X", "bad name"];
     server.send(services(&uuid, "ServicesExposedEvent", &names)).await;
     server.expect_nothing().await;
     for service in ["test.One", "test.Two"] {
         assert_eq!(outcome(&mut client, &mut server, service).await, Ok(()));
     }
-    for name in ["towline.Queue", "com.alibaba.rsocket.X", "bad name"] {
+    for name in ["towline.Config", "com.alibaba.rsocket.X", "bad name"] {
         assert!(outcome(&mut client, &mut server, name).await.unwrap_err().1.starts_with("RST-900404"), "{name}");
     }
     server.send(services(&uuid, "ServicesHiddenEvent", &["test.One", "test.Nothing"])).await;

@@ -250,7 +250,7 @@ impl Shop {
     }
 
     /// In the memory of the broker as on its disk.
-    async fn is_the_same_after_a_restart(self) -> Self {
+    async fn restarted(self) -> Self {
         let kept = |status: GroupStatus| (status.options, status.next, status.depth, status.waiting);
         let (groups, stored) = (["billing", "audit"], self.stored("orders").await);
         let before = [kept(self.done(groups[0]).await), kept(self.done(groups[1]).await)];
@@ -294,7 +294,7 @@ async fn uses_topics(client: &str, scheme: &'static str, command: Result<Vec<OsS
     shop.consumes().await;
     shop.sends_dead_letters_back().await;
     shop.dies_and_another_goes_on().await;
-    Some(shop.is_the_same_after_a_restart().await)
+    Some(shop.restarted().await)
 }
 
 fn in_node() -> Result<Vec<OsString>, Missing> {

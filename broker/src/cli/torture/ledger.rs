@@ -40,7 +40,8 @@ struct Message {
 /// What a group has had of an offset.
 #[derive(Debug)]
 struct Seen {
-    settled: Option<Instant>,
+    /// In which life, and when.
+    settled: Option<(usize, Instant)>,
     /// When it was settled last, it was to go to the dead letter.
     is_dead: bool,
 }
@@ -116,8 +117,10 @@ impl Ledger {
         if !is_redelivered {
             pages.fault(format!("{group_name} got {offset} again, and was not told so"));
         }
-        let is_doubtful = |at: Instant| pages.kills.iter().any(|kill| *kill >= at && kill.duration_since(at) < DOUBT);
-        if settled.is_some_and(|at| !is_doubtful(at)) {
+        let is_doubtful = |(life, at): (usize, Instant)| {
+            pages.kills.get(life).is_some_and(|kill| kill.saturating_duration_since(at) < DOUBT)
+        };
+        if settled.is_some_and(|settled| !is_doubtful(settled)) {
             pages.fault(format!("{group_name} got {offset} again, which it had settled"));
         }
     }
@@ -125,8 +128,9 @@ impl Ledger {
     /// A group has settled a message, or is about to.
     pub(super) fn settled(&self, group: usize, offset: u64, is_dead: bool) {
         let mut pages = self.pages();
+        let life = pages.kills.len();
         if let Some(seen) = pages.groups[group].get_mut(&offset) {
-            seen.settled = Some(Instant::now());
+            seen.settled = Some((life, Instant::now()));
             seen.is_dead = is_dead;
         }
     }

@@ -71,8 +71,10 @@ pub(super) async fn live(folder: &Path, ledger: &Arc<Ledger>, plan: Plan) -> Res
     sleep(Duration::from_millis(plan.lives)).await;
     // The doubt counts back from when it is certain that it is dead.
     child.kill();
-    ledger.killed(Instant::now());
+    let killed = Instant::now();
+    // What they have in hand still, they may take for settled.
     tasks.shutdown().await;
+    ledger.killed(killed);
     Ok(())
 }
 
