@@ -4,14 +4,14 @@
 
 use super::group;
 use super::index::{Index, Spot};
+use super::recent::Recent;
 use super::sealed::Sealed;
 use super::segment::Segment;
 use super::sequence::Sequence;
 use crate::store::record::Record;
 use crate::store::{Offset, TopicId};
-use bytes::Bytes;
 use hashbrown::HashMap;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// See the module.
@@ -23,9 +23,7 @@ pub(crate) struct Catalog {
     /// Those that count, by file id.
     pub sealed: BTreeMap<u64, Arc<Sealed>>,
     shown: HashMap<TopicId, Offset>,
-    recent: VecDeque<(Sequence, Bytes)>,
-    recent_bytes: usize,
-    recent_max: usize,
+    recent: Recent,
 }
 
 /// A segment that is held.
@@ -45,9 +43,7 @@ impl Catalog {
             segments: BTreeMap::new(),
             sealed: BTreeMap::new(),
             shown: HashMap::new(),
-            recent: VecDeque::new(),
-            recent_bytes: 0,
-            recent_max,
+            recent: Recent::new(recent_max),
         }
     }
 
@@ -60,16 +56,9 @@ impl Catalog {
     }
 
     /// A group was written: where its messages are.
-    pub(crate) fn wrote(&mut self, sequence: Sequence, bytes: &Bytes) {
+    pub(crate) fn wrote(&mut self, sequence: Sequence, bytes: &[u8]) {
         self.add(sequence, group::records(bytes));
-        if bytes.len() <= self.recent_max {
-            self.recent_bytes += bytes.len();
-            self.recent.push_back((sequence, bytes.clone()));
-            while self.recent_bytes > self.recent_max {
-                let Some((_, old)) = self.recent.pop_front() else { break };
-                self.recent_bytes -= old.len();
-            }
-        }
+        self.recent.push(sequence, bytes);
     }
 
     /// Adds the messages of a group at `sequence`.
@@ -78,7 +67,7 @@ impl Catalog {
         for (frame, record) in group::frames(records) {
             if frame.is_message() {
                 let spot = Spot { offset: frame.offset, segment: sequence.segment(), position };
-                self.index.push(frame.topic, spot);
+                self.index.push(frame.topic, spot, frame.len);
             } else if let Some(Record::DeleteTopic { topic }) = Record::decode(record) {
                 self.index.forget_topic(topic);
                 self.shown.remove(&topic);
@@ -101,11 +90,8 @@ impl Catalog {
     }
 
     /// What is in memory of a place, if that is still so: the bytes from there to the end of its group.
-    pub(crate) fn recent(&self, spot: Spot) -> Option<Bytes> {
-        let nth = self.recent.partition_point(|(sequence, _)| place(*sequence) <= (spot.segment, spot.position));
-        let (sequence, bytes) = self.recent.get(nth.checked_sub(1)?)?;
-        let at = spot.position.checked_sub(sequence.position() as u32)? as usize;
-        (sequence.segment() == spot.segment && at < bytes.len()).then(|| bytes.slice(at..))
+    pub(crate) fn recent(&self, spot: Spot) -> Option<&[u8]> {
+        self.recent.at(spot)
     }
 
     /// A sealed file takes the place of segments and of other sealed files. Those come back, to be removed.
@@ -128,8 +114,4 @@ impl Catalog {
 pub(crate) struct Replaced {
     pub segments: Vec<Held>,
     pub sealed: Vec<Arc<Sealed>>,
-}
-
-fn place(sequence: Sequence) -> (u64, u32) {
-    (sequence.segment(), sequence.position() as u32)
 }

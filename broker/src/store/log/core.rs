@@ -54,7 +54,7 @@ impl Default for Settings {
             group_max: 16 << 20,
             watermark: 512 << 20,
             spares: 3,
-            recent: 16 << 20,
+            recent: 8 << 20,
             directories: 16 << 20,
             snapshot_every: 1000,
             backlog: 4,
@@ -135,6 +135,8 @@ pub(crate) struct Writer {
     pub recovery: Recovery,
     /// The last group was nothing but a mark.
     pub is_marked: bool,
+    /// Memory for a group to come.
+    pub spare: Vec<u8>,
 }
 
 /// Wakes a thread that waits for work; nobody waits in a simulation.

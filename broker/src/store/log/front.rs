@@ -52,8 +52,15 @@ pub(crate) struct Open {
 }
 
 impl Open {
-    pub(crate) fn new() -> Self {
-        Self { bytes: vec![0; group::HEADER], ..Self::default() }
+    /// An empty one, in memory that held another one.
+    pub(crate) fn new(mut bytes: Vec<u8>) -> Self {
+        if bytes.len() < bytes.capacity() / 4 {
+            // One large group does not keep its memory.
+            bytes = Vec::new();
+        }
+        bytes.clear();
+        bytes.resize(group::HEADER, 0);
+        Self { bytes, ..Self::default() }
     }
 
     /// Nothing is in it and nobody waits for it.
@@ -144,7 +151,7 @@ impl Front {
             full: None,
             spent: None,
             room: 0,
-            open: Open::new(),
+            open: Open::new(Vec::new()),
             closed: VecDeque::new(),
             group_max,
             rings: HashMap::new(),
@@ -358,11 +365,11 @@ impl Front {
     }
 
     fn close_open(&mut self) {
-        self.closed.push_back(std::mem::replace(&mut self.open, Open::new()));
+        self.closed.push_back(std::mem::replace(&mut self.open, Open::new(Vec::new())));
     }
 
-    /// What is to be written next, if that fits `room` bytes.
-    pub(crate) fn take(&mut self, room: u64) -> Taken {
+    /// What is to be written next, if that fits `room` bytes; what comes then is put into `spare`.
+    pub(crate) fn take(&mut self, room: u64, spare: &mut Vec<u8>) -> Taken {
         if self.is_idle() {
             return Taken::Nothing;
         }
@@ -371,8 +378,9 @@ impl Front {
             return Taken::TooLong;
         }
         self.room = room - len as u64;
+        let open = self.closed.pop_front();
         Taken::Group(Box::new(
-            self.closed.pop_front().unwrap_or_else(|| std::mem::replace(&mut self.open, Open::new())),
+            open.unwrap_or_else(|| std::mem::replace(&mut self.open, Open::new(std::mem::take(spare)))),
         ))
     }
 

@@ -1,4 +1,4 @@
-//! Where the messages of unsealed segments are: 4 bytes a message.
+//! Where the messages of unsealed segments are: 4 bytes a message, in chunks that are filled and never grown again.
 //!
 //! Invariant: a topic's chunks are in the order of their offsets, and what is in one is in no sealed file that counts.
 
@@ -22,8 +22,14 @@ pub(crate) struct Index {
 struct Chunk {
     segment: u64,
     first: Offset,
+    /// At most [`CHUNK`].
     positions: Vec<u32>,
+    /// Of their records.
+    bytes: u64,
 }
+
+/// Messages of a chunk: so few that what is allocated ahead for them is little.
+const CHUNK: usize = 1024;
 
 impl Chunk {
     fn end(&self) -> Offset {
@@ -39,18 +45,38 @@ pub(crate) struct Spot {
     pub position: u32,
 }
 
+/// Consecutive messages of a topic in one segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Stretch {
+    pub topic: TopicId,
+    pub first: Offset,
+    /// Inclusive.
+    pub last: Offset,
+    pub segment: u64,
+    /// Of their records; if some were taken out, as many as those that are left take on the average.
+    pub bytes: u64,
+}
+
+impl Stretch {
+    /// Messages in it.
+    pub(crate) fn len(&self) -> u64 {
+        self.last - self.first + 1
+    }
+}
+
 impl Index {
-    /// Adds a message behind all of its topic.
-    pub(crate) fn push(&mut self, topic: TopicId, spot: Spot) {
+    /// Adds a message behind all of its topic; `len` bytes are its record.
+    pub(crate) fn push(&mut self, topic: TopicId, spot: Spot, len: u32) {
         let chunks = self.topics.entry(topic).or_default();
         self.positions += 1;
         match chunks.back_mut() {
-            Some(last) if last.segment == spot.segment && last.end() == spot.offset => {
-                last.positions.push(spot.position)
+            Some(last) if last.segment == spot.segment && last.end() == spot.offset && last.positions.len() < CHUNK => {
+                last.positions.push(spot.position);
+                last.bytes += u64::from(len);
             }
             _ => {
                 let Spot { offset, segment, position } = spot;
-                chunks.push_back(Chunk { segment, first: offset, positions: vec![position] });
+                chunks.push_back(Chunk { segment, first: offset, positions: vec![position], bytes: len.into() });
             }
         }
     }
@@ -70,19 +96,25 @@ impl Index {
         })
     }
 
-    /// All messages of one segment, by topic and offset.
-    pub(crate) fn of_segment(&self, segment: u64) -> Vec<(TopicId, Spot)> {
+    /// All messages of one segment, in no order.
+    pub(crate) fn stretches(&self, segment: u64) -> Vec<Stretch> {
         let mut all = Vec::new();
         for (topic, chunks) in &self.topics {
-            for chunk in chunks.iter().filter(|chunk| chunk.segment == segment) {
-                let spots = chunk.positions.iter().enumerate();
-                all.extend(spots.map(|(nth, position)| {
-                    (*topic, Spot { offset: chunk.first + nth as u64, segment, position: *position })
-                }));
-            }
+            let here = chunks.iter().filter(|chunk| chunk.segment == segment);
+            all.extend(here.map(|chunk| Stretch {
+                topic: *topic,
+                first: chunk.first,
+                last: chunk.end() - 1,
+                segment,
+                bytes: chunk.bytes,
+            }));
         }
-        all.sort_unstable_by_key(|(topic, spot)| (*topic, spot.offset));
         all
+    }
+
+    /// The messages of a stretch.
+    pub(crate) fn spots(&self, stretch: Stretch) -> impl Iterator<Item = Spot> {
+        self.from(stretch.topic, stretch.first).take_while(move |spot| spot.offset <= stretch.last)
     }
 
     /// Forgets a segment: its messages are elsewhere, or not wanted any more.
@@ -110,6 +142,7 @@ impl Index {
         for chunk in self.topics.values_mut().flatten().filter(|chunk| chunk.segment == segment) {
             let kept = chunk.positions.partition_point(|place| *place < position);
             self.positions -= chunk.positions.len() - kept;
+            chunk.bytes = chunk.bytes * kept as u64 / chunk.positions.len() as u64;
             chunk.positions.truncate(kept);
         }
         self.topics.retain(|_, chunks| {

@@ -27,7 +27,7 @@
 //!  group  sequence  file   pure: encode, check            disk/      real, simulated
 //!  front      the open batch: offsets are given here      write  sync  roll     batches to groups to certainty
 //!  recover    what of a folder counts                     snapshot   state, as of one sequence
-//!  sealed  seal     sorted files, and what they replace   index  reader         where a message is
+//!  sealed  seal     sorted files, and what they replace   index  recent  reader  where a message is
 //!  space      watermark, spares                           threads    who runs what
 //!  fsck       looks at a folder without changing it
 //! ```
@@ -47,6 +47,7 @@ mod index;
 mod keeper;
 pub(crate) mod mutant;
 mod reader;
+mod recent;
 mod recover;
 mod scan;
 mod seal;

@@ -16,6 +16,7 @@ use crate::store::record::{self, Frame, HEADER};
 use crate::store::{Limits, Offset, Page, StoreError, Stored, TopicId};
 use bytes::Bytes;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Bytes that are read at once from a segment, at least.
@@ -34,8 +35,9 @@ enum Place {
     Segments(Vec<(Spot, Source)>),
 }
 
-/// The bytes from a message on.
+/// Where a message is read from.
 enum Source {
+    /// These bytes are its record.
     Memory(Bytes),
     File(Arc<dyn File>),
 }
@@ -56,7 +58,8 @@ impl Core {
         let mut page = Page { next: from, ..Page::default() };
         while page.next < shown && page.messages.len() < limits.messages && page.damaged.len() < DAMAGED {
             let before = page.next;
-            match self.find(topic, page.next, shown, limits.messages - page.messages.len()).map_err(unreadable)? {
+            let left = Limits { messages: limits.messages - page.messages.len(), ..limits };
+            match self.find(topic, page.next, shown, left).map_err(unreadable)? {
                 Place::Nowhere => page.next = shown,
                 // They have just moved from a segment to a sealed file.
                 Place::Segments(spots) if spots.is_empty() => continue,
@@ -96,7 +99,7 @@ impl Core {
     }
 
     /// Where the first message at or above `from` is.
-    fn find(&self, topic: TopicId, from: Offset, shown: Offset, count: usize) -> io::Result<Place> {
+    fn find(&self, topic: TopicId, from: Offset, shown: Offset, limits: Limits) -> io::Result<Place> {
         let catalog = self.catalog.lock();
         let in_segments = catalog.index.from(topic, from).next().filter(|spot| spot.offset < shown);
         let sealed: Vec<_> = catalog.sealed.values().cloned().collect();
@@ -115,18 +118,37 @@ impl Core {
             (None, Some((_, sealed))) => Place::Sealed(sealed),
             (Some(_), in_sealed) => {
                 let end = in_sealed.map_or(shown, |(first, _)| first);
-                let catalog = self.catalog.lock();
-                let spots = catalog.index.from(topic, from).take_while(|spot| spot.offset < end).take(count.min(SPOTS));
-                let found = spots.map_while(|spot| {
-                    let source = match catalog.recent(spot) {
-                        Some(bytes) => Source::Memory(bytes),
-                        None => Source::File(catalog.segments.get(&spot.segment)?.segment.file.clone()),
-                    };
-                    Some((spot, source))
-                });
-                Place::Segments(found.collect())
+                Place::Segments(self.sources(topic, from..end, limits))
             }
         })
+    }
+
+    /// Where the messages of unsealed segments are, and those themselves that are in memory. They are copied, as many as are
+    /// asked for: what they are in is written again soon.
+    fn sources(&self, topic: TopicId, offsets: Range<Offset>, limits: Limits) -> Vec<(Spot, Source)> {
+        let (mut memory, mut found) = (Vec::new(), Vec::new());
+        let catalog = self.catalog.lock();
+        let spots = catalog.index.from(topic, offsets.start).take_while(|spot| spot.offset < offsets.end);
+        for spot in spots.take(limits.messages.min(SPOTS)) {
+            let from = memory.len();
+            if let Some(bytes) = catalog.recent(spot) {
+                let len = Frame::read(bytes).map_or(0, |frame| (frame.len as usize).min(bytes.len()));
+                if from > 0 && from + len > limits.bytes.min(READ) {
+                    break;
+                }
+                memory.extend_from_slice(&bytes[..len]);
+            } else if !catalog.segments.contains_key(&spot.segment) {
+                break;
+            }
+            found.push((spot, from..memory.len()));
+        }
+        let file = |spot: &Spot| catalog.segments[&spot.segment].segment.file.clone();
+        let memory = Bytes::from(memory);
+        let source = |(spot, range): (Spot, Range<usize>)| match range.is_empty() {
+            true => (spot, Source::File(file(&spot))),
+            false => (spot, Source::Memory(memory.slice(range))),
+        };
+        found.into_iter().map(source).collect()
     }
 
     /// Reads messages that are in segments, as many as fit.

@@ -88,7 +88,7 @@ pub(crate) fn recover(
     newest.file.sync()?;
     hold(&mut catalog, &survey, &segments, last);
     let position = position + mark.len() as u64;
-    let writer = Writer { segment: newest, position, previous: sequence, recovery, is_marked: true };
+    let writer = Writer { segment: newest, position, previous: sequence, recovery, is_marked: true, spare: Vec::new() };
     Ok(Opened { survey, catalog, writer, synced: sequence })
 }
 

@@ -2,23 +2,22 @@
 
 use super::catalog::Held;
 use super::core::Core;
-use super::disk::File;
 use super::file::FileId;
-use super::sealed::{Damage, Keep, Kept, MOST_BYTES, Piece, Sealed, merge, sort, write};
+use super::index::{Spot, Stretch};
+use super::sealed::{Damage, Keep, Kept, MOST_BYTES, Memory, Piece, Sealed, merge, sort, write};
 use super::sequence::Sequence;
 use crate::store::log::mutant::{self, Mutant};
-use crate::store::record::{self, Frame};
 use crate::store::{Offset, TopicId};
 use hashbrown::HashMap;
 use std::io;
 use std::sync::Arc;
 
 /// Bytes of records that are sorted in memory at once: a segment is read once for each such part of a sealed file.
-const SORTED: usize = 16 << 20;
-/// Bytes of a segment that are read at once.
-const WINDOW: usize = 1 << 20;
+const SORTED: usize = 4 << 20;
 /// So many small files are merged at once, at least.
 const SMALL: usize = 4;
+/// So many files are merged at once, at most: a piece of each is in memory.
+const MERGED: usize = 8;
 
 /// A file that was made, or nothing if there was nothing to keep; and the files it is to replace.
 pub(crate) type Made = (Option<Arc<Sealed>>, Vec<u64>);
@@ -26,25 +25,47 @@ pub(crate) type Made = (Option<Arc<Sealed>>, Vec<u64>);
 impl Core {
     /// Sorts full segments into one file: the oldest, and as many more as fit one sealed file.
     pub(crate) fn seal_some(&self, id: FileId, full: &[(Held, Sequence)], keep: &Keep<'_>) -> io::Result<Made> {
-        let (mut pieces, mut files, mut replaces, mut bytes) = (Vec::new(), Vec::new(), Vec::new(), 0);
+        let (mut stretches, mut files, mut replaces) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut bytes, mut messages) = (0, 0);
         for (held, _) in full {
-            let spots = self.catalog.lock().index.of_segment(held.segment.id.id);
-            let found = pieces_of(&held.segment.file, files.len() as u32, &spots, keep)?;
-            let more: usize = found.iter().map(|piece: &Piece| piece.len as usize).sum();
-            if !files.is_empty() && bytes + more > MOST_BYTES / 2 {
+            let found = self.catalog.lock().index.stretches(held.segment.id.id);
+            let (mut more, mut more_messages) = (0, 0);
+            let found = found.into_iter().filter(|stretch| {
+                let count = kept_of(stretch, keep);
+                more += stretch.bytes * count / stretch.len();
+                more_messages += count;
+                count > 0
+            });
+            let found: Vec<Stretch> = found.collect();
+            if !files.is_empty() && bytes + more > MOST_BYTES as u64 / 2 {
                 break;
             }
-            bytes += more;
-            pieces.extend(found);
+            (bytes, messages) = (bytes + more, messages + more_messages);
+            stretches.extend(found);
             files.push(held.segment.file.clone());
             replaces.push(held.segment.id.id);
         }
-        if pieces.is_empty() {
+        if messages == 0 {
             return Ok((None, replaces));
         }
-        let records = sort(&files, pieces, SORTED);
-        let sealed = write(&*self.disk, &self.directories, id, &replaces, bytes as u64, records)?;
+        stretches.sort_unstable();
+        let pieces = stretches.iter().flat_map(|stretch| self.pieces(*stretch, &replaces, keep));
+        let record = (bytes / messages) as usize;
+        let records = sort(&files, pieces, Memory { bytes: SORTED, record });
+        let sealed = write(&*self.disk, &self.directories, id, &replaces, bytes, records)?;
         self.check(sealed, replaces)
+    }
+
+    /// Where the messages of a stretch are that are kept.
+    fn pieces(&self, stretch: Stretch, segments: &[u64], keep: &Keep<'_>) -> Vec<Piece> {
+        let Ok(nth) = segments.binary_search(&stretch.segment) else { return Vec::new() };
+        let is_all = keep(stretch.topic, stretch.first..=stretch.last) == Kept::All;
+        let is_kept = |offset: Offset| is_all || keep(stretch.topic, offset..=offset) != Kept::Nothing;
+        let spots: Vec<Spot> = self.catalog.lock().index.spots(stretch).collect();
+        let kept = spots.into_iter().filter(|spot| is_kept(spot.offset));
+        let piece =
+            |Spot { offset, position, .. }| Piece { topic: stretch.topic, offset, segment: nth as u32, position };
+        kept.map(piece).collect()
     }
 
     /// Sealed files nothing of which is kept.
@@ -70,6 +91,7 @@ impl Core {
                 dead.push(sealed.id().id);
             } else if (is_thin || sealed.file_bytes() < self.settings.segment / 4)
                 && bytes + live <= self.settings.segment
+                && chosen.len() < MERGED
             {
                 bytes += live;
                 thin += usize::from(is_thin);
@@ -106,33 +128,16 @@ impl Core {
     }
 }
 
-/// The messages of a segment that are kept, with their lengths.
-fn pieces_of(
-    file: &Arc<dyn File>,
-    nth: u32,
-    spots: &[(TopicId, super::index::Spot)],
-    keep: &Keep<'_>,
-) -> io::Result<Vec<Piece>> {
-    let kept = spots.iter().filter(|(topic, spot)| keep(*topic, spot.offset..=spot.offset) != Kept::Nothing);
-    let mut pieces: Vec<Piece> = kept
-        .map(|(topic, spot)| {
-            let position = u64::from(spot.position);
-            Piece { topic: *topic, offset: spot.offset, segment: nth, len: 0, position }
-        })
-        .collect();
-    pieces.sort_unstable_by_key(|piece| piece.position);
-    let (mut window, mut from, mut read) = (vec![0; WINDOW], 0, 0);
-    for piece in &mut pieces {
-        let header = |from: u64, read| (piece.position - from) as usize..read;
-        if piece.position + record::HEADER as u64 > from + read as u64 {
-            from = piece.position;
-            read = file.read_at(&mut window, from)?;
+/// How many of its messages are kept.
+fn kept_of(stretch: &Stretch, keep: &Keep<'_>) -> u64 {
+    match keep(stretch.topic, stretch.first..=stretch.last) {
+        Kept::All => stretch.len(),
+        Kept::Nothing => 0,
+        Kept::Some => {
+            let each = (stretch.first..=stretch.last).map(|offset| keep(stretch.topic, offset..=offset));
+            each.filter(|kept| *kept != Kept::Nothing).count() as u64
         }
-        let frame = Frame::read(&window[header(from, read)]);
-        // A length that is not right any more fails the record's check, as it should.
-        piece.len = frame.map_or(0, |frame| frame.len).min(MOST_BYTES as u32);
     }
-    Ok(pieces)
 }
 
 /// True if another file holds offsets of a topic between those of the chosen ones: then one read of a topic would have to go

@@ -145,7 +145,8 @@ impl Survey {
             let mut position = sequence.position() as u32 + group::HEADER as u32;
             for (frame, record) in group::frames(group::records(&bytes)) {
                 if frame.is_message() {
-                    self.index.push(frame.topic, Spot { offset: frame.offset, segment: sequence.segment(), position });
+                    let spot = Spot { offset: frame.offset, segment: sequence.segment(), position };
+                    self.index.push(frame.topic, spot, frame.len);
                 }
                 position += frame.len;
                 let Some(record) = Record::decode(record) else { continue };

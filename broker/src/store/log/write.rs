@@ -9,7 +9,6 @@ use super::segment::Segment;
 use super::sequence::{GRAIN, Sequence};
 use crate::store::StoreError;
 use crate::store::log::mutant::{self, Mutant};
-use bytes::Bytes;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -32,7 +31,7 @@ pub(crate) enum Wrote {
 pub(crate) struct Writing {
     sequence: Sequence,
     file: Arc<dyn File>,
-    bytes: Bytes,
+    bytes: Vec<u8>,
     open: Open,
 }
 
@@ -49,7 +48,7 @@ impl Core {
         let (wrote, writing) = self.begin_write(&mut writer);
         if let Some(writing) = writing {
             let result = writing.run();
-            self.end_write(writing, result);
+            writer.spare = self.end_write(writing, result);
         }
         wrote
     }
@@ -60,7 +59,7 @@ impl Core {
             return (Wrote::Idle, None);
         }
         loop {
-            let taken = self.front.lock().take(writer.segment.len - writer.position);
+            let taken = self.front.lock().take(writer.segment.len - writer.position, &mut writer.spare);
             match taken {
                 Taken::Nothing => return (Wrote::Idle, None),
                 Taken::Group(open) => return (Wrote::Group, Some(self.place(writer, *open))),
@@ -84,7 +83,7 @@ impl Core {
         writer.position += bytes.len() as u64;
         writer.previous = sequence;
         writer.is_marked = false;
-        Writing { sequence, file: writer.segment.file.clone(), bytes: bytes.into(), open }
+        Writing { sequence, file: writer.segment.file.clone(), bytes, open }
     }
 
     /// Goes over to the next segment, if that is ready.
@@ -101,12 +100,13 @@ impl Core {
         true
     }
 
-    /// The group is written, or nothing is any more.
-    pub(crate) fn end_write(&self, writing: Writing, result: io::Result<()>) {
+    /// The group is written, or nothing is any more. Its memory comes back, to be filled again.
+    pub(crate) fn end_write(&self, writing: Writing, result: io::Result<()>) -> Vec<u8> {
         let Writing { sequence, file, bytes, mut open } = writing;
         if let Err(error) = result {
             self.poison("writing to the log", &error);
-            return self.refuse(open.written.into_iter().chain(open.synced));
+            self.refuse(open.written.into_iter().chain(open.synced));
+            return bytes;
         }
         self.counts.groups.fetch_add(1, Ordering::Relaxed);
         self.counts.messages.fetch_add(open.messages, Ordering::Relaxed);
@@ -138,6 +138,7 @@ impl Core {
         } else {
             open.written.into_iter().for_each(|waiter| waiter.answer(Ok(())));
         }
+        bytes
     }
 
     /// Tells those who waited that the store has failed.
@@ -164,7 +165,7 @@ impl Core {
         if !is_covered || writer.segment.len - writer.position < GRAIN {
             return false;
         }
-        let writing = self.place(&mut writer, Open::new());
+        let writing = self.place(&mut writer, Open::new(Vec::new()));
         writer.is_marked = true;
         let result = writing.run();
         self.end_write(writing, result);

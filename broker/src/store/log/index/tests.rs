@@ -38,7 +38,7 @@ proptest! {
                     heads[topic as usize] = offset + 1;
                     let spot = Spot { offset, segment, position: (place * 64) as u32 };
                     place += 1;
-                    index.push(TopicId(topic), spot);
+                    index.push(TopicId(topic), spot, 7);
                     model.insert((TopicId(topic), offset), spot);
                 },
                 Step::Roll => (segment, place) = (segment + 1, 64),
@@ -65,7 +65,25 @@ proptest! {
         for segment in 1..=segment {
             let mut expected: Vec<_> = model.iter().filter(|(_, spot)| spot.segment == segment).map(|((topic, _), spot)| (*topic, *spot)).collect();
             expected.sort_by_key(|(topic, spot)| (*topic, spot.offset));
-            prop_assert_eq!(index.of_segment(segment), expected);
+            let mut stretches = index.stretches(segment);
+            stretches.sort_unstable();
+            let bytes: u64 = stretches.iter().map(|stretch| stretch.bytes).sum();
+            prop_assert_eq!(bytes, 7 * expected.len() as u64);
+            let found = stretches.iter().flat_map(|stretch| index.spots(*stretch).map(|spot| (stretch.topic, spot)));
+            prop_assert_eq!(found.collect::<Vec<_>>(), expected);
         }
     }
+}
+
+#[test]
+fn chunks_take_little_more_than_what_they_hold() {
+    let mut index = Index::default();
+    for offset in 0..100_000u64 {
+        index.push(TopicId(1), Spot { offset, segment: 1, position: offset as u32 * 64 }, 64);
+    }
+    let chunks = &index.topics[&TopicId(1)];
+    let held: usize = chunks.iter().map(|chunk| chunk.positions.capacity()).sum();
+    assert!(held <= 101_024, "{held} places for 100,000 messages");
+    assert_eq!(index.from(TopicId(1), 3).map(|spot| spot.offset).collect::<Vec<_>>(), (3..100_000).collect::<Vec<_>>());
+    assert!(index.stretches(1).iter().all(|stretch| stretch.bytes == 64 * stretch.len()));
 }

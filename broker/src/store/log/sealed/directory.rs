@@ -17,17 +17,25 @@ const BYTES: u64 = PAGE as u64;
 impl Sealed {
     /// A page of the directory; a damaged one is made again.
     pub(super) fn page(&self, role: Role, number: u32) -> io::Result<Bytes> {
-        if self.built.is_none()
-            && let Some(page) = self.directories.page(self.place(role, number))
-        {
+        if let Some(page) = self.kept_page(role, number) {
             return Ok(page);
         }
-        let page = match self.stored_page(role, number)? {
-            Some(page) => page,
-            None => rebuild::page(self, role, number)?,
-        };
+        let page = self.made_page(role, number)?;
         self.keep_page(role, number, page.clone());
         Ok(page)
+    }
+
+    /// As [`Sealed::page`], for who goes through all of a file once: it drives out no page that readers want.
+    fn passing_page(&self, role: Role, number: u32) -> io::Result<Bytes> {
+        self.kept_page(role, number).map_or_else(|| self.made_page(role, number), Ok)
+    }
+
+    fn kept_page(&self, role: Role, number: u32) -> Option<Bytes> {
+        if self.built.is_some() { None } else { self.directories.page(self.place(role, number)) }
+    }
+
+    fn made_page(&self, role: Role, number: u32) -> io::Result<Bytes> {
+        self.stored_page(role, number)?.map_or_else(|| rebuild::page(self, role, number), Ok)
     }
 
     /// Keeps a page in memory for a while.
@@ -77,13 +85,22 @@ impl Sealed {
     /// The entries from the first one on that is not before what is looked for; `is_before` is true for the first so many
     /// entries, and false for all others.
     pub(super) fn seek(&self, is_before: impl Fn(&Entry) -> bool) -> io::Result<Entries<'_>> {
+        self.seek_from(is_before, Self::page)
+    }
+
+    /// As [`Sealed::seek`]; no page of the lowest level stays in memory.
+    pub(super) fn seek_passing(&self, is_before: impl Fn(&Entry) -> bool) -> io::Result<Entries<'_>> {
+        self.seek_from(is_before, Self::passing_page)
+    }
+
+    fn seek_from(&self, is_before: impl Fn(&Entry) -> bool, leaves: Leaves) -> io::Result<Entries<'_>> {
         let mut number = 0u32;
         for level in (1..self.footer.levels.len()).rev() {
             let page = self.page(Role::Level(level as u8), number)?;
             number = number * inner::FAN + inner::find(&page, &is_before);
         }
-        let leaf = Leaf::new(self.page(Role::Level(0), number)?);
-        let mut entries = Entries { sealed: self, leaf, number, before: None, next: None };
+        let leaf = Leaf::new(leaves(self, Role::Level(0), number)?);
+        let mut entries = Entries { sealed: self, leaves, leaf, number, before: None, next: None };
         while let Some(entry) = entries.peek()? {
             if !is_before(&entry) {
                 break;
@@ -95,14 +112,18 @@ impl Sealed {
 
     /// All entries.
     pub(super) fn entries(&self) -> io::Result<Entries<'_>> {
-        self.seek(|_| false)
+        self.seek_passing(|_| false)
     }
 }
+
+/// How a page of the lowest level is come by.
+type Leaves = fn(&Sealed, Role, u32) -> io::Result<Bytes>;
 
 /// Entries of a file in order.
 #[derive(Debug)]
 pub(super) struct Entries<'a> {
     sealed: &'a Sealed,
+    leaves: Leaves,
     leaf: Leaf,
     number: u32,
     /// What was passed over last.
@@ -133,7 +154,7 @@ impl Entries<'_> {
             if self.number + 1 >= self.sealed.footer.pages(Role::Level(0)) {
                 return Ok(None);
             }
-            self.leaf = Leaf::new(self.sealed.page(Role::Level(0), self.number + 1)?);
+            self.leaf = Leaf::new((self.leaves)(self.sealed, Role::Level(0), self.number + 1)?);
             self.number += 1;
         }
     }

@@ -46,6 +46,6 @@ pub(crate) use cache::Directories;
 pub(crate) use merge::merge;
 pub(crate) use open::{Opened, Sealed, open, salvage};
 pub(crate) use records::{Keep, Kept};
-pub(crate) use sort::{MOST_BYTES, Piece, sort};
+pub(crate) use sort::{MOST_BYTES, Memory, Piece, sort};
 pub(crate) use verify::Damage;
 pub(crate) use write::write;

@@ -59,7 +59,7 @@ impl Sealed {
 
     fn live_bytes_of(&self, run: &Run, keep: &Keep<'_>) -> io::Result<u64> {
         let mut bytes = 0;
-        for entry in self.seek(|entry| entry.topic < run.topic)? {
+        for entry in self.seek_passing(|entry| entry.topic < run.topic)? {
             let entry = entry?;
             if entry.topic != run.topic {
                 break;
@@ -98,7 +98,7 @@ impl KeptEntries<'_> {
             let Some(run) = self.runs.next().transpose()? else { return Ok(None) };
             let kept = (self.keep)(run.topic, run.first..=run.last);
             if kept != Kept::Nothing {
-                let entries = self.sealed.seek(|entry| entry.topic < run.topic)?;
+                let entries = self.sealed.seek_passing(|entry| entry.topic < run.topic)?;
                 self.run = Some((entries, run.topic, kept == Kept::Some));
             }
         }

@@ -3,11 +3,10 @@
 use super::entry::{Entry, Key};
 use super::window::{self, Window};
 use crate::store::log::disk::File;
-use crate::store::record;
+use crate::store::record::{self, Frame};
 use crate::store::{Offset, TopicId};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use std::io;
-use std::ops::Range;
 use std::sync::Arc;
 
 /// Where a message is.
@@ -17,8 +16,7 @@ pub(crate) struct Piece {
     pub offset: Offset,
     /// Which of the segments.
     pub segment: u32,
-    pub len: u32,
-    pub position: u64,
+    pub position: u32,
 }
 
 impl Piece {
@@ -27,112 +25,149 @@ impl Piece {
     }
 }
 
-/// Bytes of records in memory at once: one segment's.
+/// Bytes of records in one file, about: one segment's. No record is longer.
 pub(crate) const MOST_BYTES: usize = 64 << 20;
+/// Messages that are sorted in memory at once, at most.
+const MOST_PIECES: usize = 64 << 10;
+/// Bytes of memory that is asked for at once: the system gets small pieces back sooner.
+const BLOCK: usize = 256 << 10;
 
-/// The messages that `pieces` name, in the order of topic and offset; each once, if several pieces name it the one that the
-/// first segment has. It holds `most_bytes` of them, or one, and goes through the segments once for each such part.
+/// What is sorted in memory at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Memory {
+    /// Bytes of records, or one record.
+    pub bytes: usize,
+    /// What a record takes, about: the better it is known, the less is read twice.
+    pub record: usize,
+}
+
+/// The messages that `pieces` name, which come in the order of topic and offset; each once, if several pieces name it the
+/// first one. It goes through the segments once for each part that fits in memory.
 ///
 /// A record is checked. In the place of one that is damaged, also past the cache, comes the mark that it is lost.
-pub(crate) fn sort(segments: &[Arc<dyn File>], mut pieces: Vec<Piece>, most_bytes: usize) -> Sorted<'_> {
-    pieces.sort_unstable();
-    pieces.dedup_by_key(|piece| piece.key());
-    Sorted { segments, pieces, most_bytes, next: 0, part: Part::default() }
+pub(crate) fn sort<P: Iterator<Item = Piece>>(segments: &[Arc<dyn File>], pieces: P, memory: Memory) -> Sorted<'_, P> {
+    let count = memory.bytes / memory.record.max(1);
+    Sorted { segments, pieces, memory, count, batch: Vec::new(), taken: 0, last: None, part: Vec::new().into_iter() }
 }
 
 /// See [`sort`].
 #[derive(Debug)]
-pub(crate) struct Sorted<'a> {
+pub(crate) struct Sorted<'a, P> {
     segments: &'a [Arc<dyn File>],
-    pieces: Vec<Piece>,
-    most_bytes: usize,
-    /// The first piece that is in no part yet.
-    next: usize,
-    part: Part,
+    pieces: P,
+    memory: Memory,
+    /// The pieces that the next part takes, about.
+    count: usize,
+    batch: Vec<Piece>,
+    /// Those of them that are in a part.
+    taken: usize,
+    last: Option<Key>,
+    /// Records in memory, in the order they come out.
+    part: std::vec::IntoIter<Bytes>,
 }
 
-/// Consecutive records in memory.
-#[derive(Debug, Default)]
-struct Part {
-    bytes: Bytes,
-    /// Which of the bytes, in the order they come out.
-    records: std::vec::IntoIter<Range<usize>>,
-}
+impl<P: Iterator<Item = Piece>> Sorted<'_, P> {
+    #[cfg(test)]
+    /// Bytes of records in memory.
+    pub(crate) fn held(&self) -> usize {
+        self.part.as_slice().iter().map(Bytes::len).sum()
+    }
 
-impl Sorted<'_> {
     fn read(&mut self) -> io::Result<Option<Bytes>> {
         loop {
-            if let Some(record) = self.part.records.next() {
-                return Ok(Some(self.part.bytes.slice(record)));
+            if let Some(record) = self.part.next() {
+                return Ok(Some(record));
             }
-            if self.next == self.pieces.len() {
+            self.fill_batch();
+            if self.batch.is_empty() {
                 return Ok(None);
             }
-            self.part = Part::default();
-            let mut bytes = 0;
-            let fits = |piece: &&Piece| {
-                bytes += piece.len as usize;
-                bytes <= self.most_bytes
-            };
-            let count = self.pieces[self.next..].iter().take_while(fits).count().max(1);
+            let mut count = self.batch.len();
             // If it fails it is done again.
-            self.part = self.part(&self.pieces[self.next..self.next + count])?;
-            self.next += count;
+            let part = loop {
+                match self.part(&self.batch[..count])? {
+                    Some(part) => break part,
+                    None => count = count.div_ceil(2),
+                }
+            };
+            self.taken = count;
+            // A little room is left for those that are longer.
+            let bytes: usize = part.iter().map(Bytes::len).sum();
+            self.count = count * (self.memory.bytes - self.memory.bytes / 8) / bytes.max(1);
+            self.part = part.into_iter();
         }
     }
 
-    fn part(&self, pieces: &[Piece]) -> io::Result<Part> {
-        let mut records = Vec::with_capacity(pieces.len());
-        let mut end = 0;
-        for piece in pieces {
-            records.push(end..end + piece.len as usize);
-            end += piece.len as usize;
-        }
-        let mut bytes = vec![0; end];
-        let mut order: Vec<usize> = (0..pieces.len()).collect();
-        order.sort_unstable_by_key(|place| (pieces[*place].segment, pieces[*place].position));
-        let mut damaged = Vec::new();
-        for places in order.chunk_by(|one, other| pieces[*one].segment == pieces[*other].segment) {
-            let file = self.segments.get(pieces[places[0]].segment as usize).ok_or(io::ErrorKind::InvalidInput)?;
-            let mut window = Window::new(&**file, false, u64::MAX);
-            for place in places {
-                let piece = &pieces[*place];
-                match record(&**file, &mut window, piece)? {
-                    Some(record) => bytes[records[*place].clone()].copy_from_slice(&record),
-                    None => damaged.push(*place),
-                }
+    fn fill_batch(&mut self) {
+        self.batch.drain(..std::mem::take(&mut self.taken));
+        let count = self.count.clamp(1, MOST_PIECES);
+        while self.batch.len() < count
+            && let Some(piece) = self.pieces.next()
+        {
+            if self.last.replace(piece.key()) != Some(piece.key()) {
+                self.batch.push(piece);
             }
         }
-        damaged.sort_unstable();
-        for place in damaged {
-            // The time is that of the message before, if that is here.
-            let before = place.checked_sub(1).filter(|before| pieces[*before].topic == pieces[place].topic);
-            let before = before.and_then(|before| record::message_parts(&bytes[records[before].clone()]));
-            let lost =
-                record::lost(pieces[place].topic, pieces[place].offset, before.map_or(0, |(timestamp, _)| timestamp));
-            let from = records[place].start;
-            let len = lost.len().min(records[place].len());
-            bytes[from..from + len].copy_from_slice(&lost[..len]);
-            records[place] = from..from + len;
+    }
+
+    /// Reads them, in the order they lie in; nothing, if they do not fit and are more than one.
+    fn part(&self, pieces: &[Piece]) -> io::Result<Option<Vec<Bytes>>> {
+        let mut order: Vec<u32> = (0..pieces.len() as u32).collect();
+        order.sort_unstable_by_key(|place| (pieces[*place as usize].segment, pieces[*place as usize].position));
+        let (mut records, mut bytes) = (vec![Bytes::new(); pieces.len()], 0);
+        let mut block = BytesMut::new();
+        for places in order.chunk_by(|one, other| pieces[*one as usize].segment == pieces[*other as usize].segment) {
+            let segment = pieces[places[0] as usize].segment;
+            let file = self.segments.get(segment as usize).ok_or(io::ErrorKind::InvalidInput)?;
+            let mut window = Window::new(&**file, false, u64::MAX);
+            for place in places.iter().map(|place| *place as usize) {
+                // Those that are damaged stay empty.
+                let Some(record) = record(&**file, &mut window, &pieces[place])? else { continue };
+                bytes += record.len();
+                if bytes > self.memory.bytes && pieces.len() > 1 {
+                    return Ok(None);
+                }
+                if block.capacity() < record.len() {
+                    block = BytesMut::with_capacity(BLOCK.min(self.memory.bytes).max(record.len()));
+                }
+                block.extend_from_slice(&record);
+                records[place] = block.split().freeze();
+            }
         }
-        Ok(Part { bytes: bytes.into(), records: records.into_iter() })
+        for place in 0..pieces.len() {
+            if records[place].is_empty() {
+                let Piece { topic, offset, .. } = pieces[place];
+                // The time is that of the message before, if that is here.
+                let before = place.checked_sub(1).filter(|before| pieces[*before].topic == topic);
+                let before = before.and_then(|before| record::message_parts(&records[before]));
+                records[place] = record::lost(topic, offset, before.map_or(0, |(timestamp, _)| timestamp)).into();
+            }
+        }
+        Ok(Some(records))
     }
 }
 
 /// A message as it was written, nothing if it is damaged.
 fn record(file: &dyn File, window: &mut Window<'_>, piece: &Piece) -> io::Result<Option<Bytes>> {
-    let is_it = |bytes: &Bytes| {
-        Entry::of(bytes, 0).is_some_and(|entry| entry.key() == piece.key() && entry.len == piece.len && !entry.is_lost)
-    };
-    let bytes = window.bytes(piece.position, piece.len as usize)?;
-    if is_it(&bytes) {
-        return Ok(Some(bytes));
+    let is_it = |bytes: &Bytes| Entry::of(bytes, 0).is_some_and(|entry| entry.key() == piece.key() && !entry.is_lost);
+    let position = u64::from(piece.position);
+    if let Some(len) = stated_len(&window.bytes(position, record::HEADER)?) {
+        let bytes = window.bytes(position, len)?;
+        if is_it(&bytes) {
+            return Ok(Some(bytes));
+        }
     }
-    let bytes = window::read(file, piece.position, piece.len as usize, true)?;
-    Ok(is_it(&bytes).then_some(bytes))
+    let Some(len) = stated_len(&window::read(file, position, record::HEADER, true)?) else { return Ok(None) };
+    let bytes = window::read(file, position, len, true)?;
+    Ok(Some(bytes).filter(is_it))
 }
 
-impl Iterator for Sorted<'_> {
+/// The length that a record's header states, if there may be such a record.
+fn stated_len(header: &[u8]) -> Option<usize> {
+    Frame::read(header).map(|frame| frame.len as usize).filter(|len| *len <= MOST_BYTES)
+}
+
+impl<P: Iterator<Item = Piece>> Iterator for Sorted<'_, P> {
     type Item = io::Result<Bytes>;
 
     fn next(&mut self) -> Option<io::Result<Bytes>> {

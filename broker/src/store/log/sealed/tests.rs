@@ -249,6 +249,25 @@ fn directories_of_many_files_take_no_more_memory_than_they_may() {
     assert!(directories.bytes() > 32 << 10, "what may be kept is kept");
 }
 
+/// A file is read back when it is sealed, and merged later: nobody reads its messages then.
+#[test]
+fn going_through_a_file_drives_out_no_page_that_readers_want() {
+    let disk = Simulated::new(1);
+    let directories = directories(64 << 20);
+    let model = wide(300, 200, 0);
+    let sealed = write(&disk, &directories, file(1), &[], 0, records(&model)).unwrap();
+    assert!(sealed.verify().unwrap().is_none());
+    let keep = |_: TopicId, offsets: std::ops::RangeInclusive<Offset>| {
+        if offsets.start() == offsets.end() { Kept::All } else { Kept::Some }
+    };
+    assert_eq!(sealed.records(&keep).count(), model.len());
+    assert!(sealed.live_bytes(&keep).unwrap() > 0);
+    let leaves = sealed.footer.levels[0] as usize;
+    assert!(leaves > 20 && directories.bytes() < 10 * 4096, "{} of {leaves} pages", directories.bytes() / 4096);
+    contents(&sealed, &topics(&model));
+    assert!(directories.bytes() >= leaves * 4096, "a reader's pages stay");
+}
+
 #[test]
 fn a_hot_page_is_read_once() {
     let disk = Simulated::new(1);

@@ -30,10 +30,12 @@ impl<'a> Window<'a> {
         let has_all = at >= self.from && at + len as u64 <= self.from + self.bytes.len() as u64;
         if !has_all {
             let piece = PIECE.min(usize::try_from(self.end.saturating_sub(at)).unwrap_or(usize::MAX));
-            // Nothing is held of a piece that could not be read.
-            self.bytes = Bytes::new();
-            self.bytes = read(self.file, at, len.max(piece), self.is_past_cache)?;
-            self.from = at;
+            // Nothing is held of a piece that could not be read. What nobody else holds is read into again.
+            let mut bytes = std::mem::take(&mut self.bytes).try_into_mut().unwrap_or_default();
+            bytes.resize(len.max(piece), 0);
+            let read = read_into(self.file, &mut bytes, at, self.is_past_cache)?;
+            bytes.truncate(read);
+            (self.bytes, self.from) = (bytes.freeze(), at);
         }
         let start = (at - self.from) as usize;
         Ok(self.bytes.slice(start..self.bytes.len().min(start + len)))
@@ -43,7 +45,11 @@ impl<'a> Window<'a> {
 /// So many bytes of a file, fewer at its end.
 pub(super) fn read(file: &dyn File, at: u64, len: usize, is_past_cache: bool) -> io::Result<Bytes> {
     let mut bytes = vec![0; len];
-    let read = if is_past_cache { file.read_past_cache(&mut bytes, at)? } else { file.read_at(&mut bytes, at)? };
+    let read = read_into(file, &mut bytes, at, is_past_cache)?;
     bytes.truncate(read);
     Ok(bytes.into())
+}
+
+fn read_into(file: &dyn File, bytes: &mut [u8], at: u64, is_past_cache: bool) -> io::Result<usize> {
+    if is_past_cache { file.read_past_cache(bytes, at) } else { file.read_at(bytes, at) }
 }

@@ -1,6 +1,6 @@
 //! Records on their way into another file.
 
-use super::super::{MOST_BYTES, Piece, merge, sort};
+use super::super::{MOST_BYTES, Memory, Piece, merge, sort};
 use super::*;
 use crate::store::log::disk::{Disk, File};
 
@@ -48,10 +48,18 @@ proptest! {
     }
 
     #[test]
-    fn segments_are_sorted_whatever_fits_in_memory(model in a_model(), most_bytes in 1usize..100_000, seed in any::<u64>()) {
+    fn segments_are_sorted_whatever_fits_in_memory(model in a_model(), bytes in 1usize..100_000, record in 0usize..2000, seed in any::<u64>()) {
         let disk = Simulated::new(1);
         let (segments, pieces) = segments(&disk, &model, seed);
-        let sorted = collected(sort(&segments, pieces, most_bytes));
+        // Each twice: the first one counts.
+        let pieces = pieces.into_iter().flat_map(|piece| [piece, Piece { position: 0, ..piece }]);
+        let mut sorted = sort(&segments, pieces, Memory { bytes, record });
+        let longest = records(&model).map(|record| record.unwrap().len()).max().unwrap_or(0);
+        let sorted = collected(std::iter::from_fn(|| {
+            let record = sorted.next();
+            assert!(sorted.held() <= bytes.max(longest), "{} bytes are held", sorted.held());
+            record
+        }));
         prop_assert_eq!(sorted, records(&model).map(Result::unwrap).filter(|record| record[8] == 1).collect::<Vec<_>>());
     }
 }
@@ -67,10 +75,11 @@ fn segments(disk: &Simulated, model: &Model, seed: u64) -> (Vec<Arc<dyn File>>, 
         let segment = random.usize(..2);
         let (record, content) = (record(*topic, message), &mut contents[segment]);
         content.resize(content.len() + random.usize(..100), 0xAB);
-        let (position, len) = (content.len() as u64, record.len() as u32);
-        pieces.push(Piece { topic: *topic, offset: *offset, segment: segment as u32, len, position });
+        let position = content.len() as u32;
+        pieces.push(Piece { topic: *topic, offset: *offset, segment: segment as u32, position });
         content.extend_from_slice(&record);
     }
+    pieces.sort_unstable();
     let files = contents.iter().zip(["segment-0", "segment-1"]).map(|(content, name)| {
         let file = disk.create(name, content.len() as u64).unwrap();
         file.write_at(content, 0).unwrap();
@@ -84,8 +93,8 @@ fn a_message_damaged_before_it_was_sealed_is_lost_in_all_files_after() {
     let (disk, mut model) = (Simulated::new(1), wide(2, 5, 30));
     let (segments, pieces) = segments(&disk, &model, 3);
     let hit = pieces.iter().find(|piece| (piece.topic, piece.offset) == (TopicId(2), 3)).unwrap();
-    disk.flip(&format!("segment-{}", hit.segment), (hit.position + 41) * 8);
-    let sorted = sort(&segments, pieces, MOST_BYTES);
+    disk.flip(&format!("segment-{}", hit.segment), (u64::from(hit.position) + 41) * 8);
+    let sorted = sort(&segments, pieces.into_iter(), Memory { bytes: MOST_BYTES, record: 64 });
     let first = write(&disk, &directories(0), file(1), &[7, 9], 0, sorted).unwrap();
     model.insert((TopicId(2), 3), None);
     assert_eq!(contents(&first, &topics(&model)), model);
@@ -100,6 +109,21 @@ fn a_message_damaged_before_it_was_sealed_is_lost_in_all_files_after() {
     assert_eq!((stream.damaged(), second.lost_count()), (1, 2));
     assert_eq!(contents(&second, &topics(&model)), model);
     assert_eq!(second.offset_at(TopicId(2), 6).unwrap(), Some(4), "the directory knew when it was");
+}
+
+/// A bit of its header, its length among them: the others are sealed all the same.
+#[test]
+fn whatever_bit_of_a_message_is_damaged_it_is_marked_as_lost() {
+    for bit in 0..8 * 48 {
+        let (disk, mut model) = (Simulated::new(1), wide(2, 5, 30));
+        let (segments, pieces) = segments(&disk, &model, 3);
+        let hit = pieces.iter().find(|piece| (piece.topic, piece.offset) == (TopicId(2), 3)).unwrap();
+        disk.flip(&format!("segment-{}", hit.segment), u64::from(hit.position) * 8 + bit);
+        let sorted = sort(&segments, pieces.into_iter(), Memory { bytes: 100, record: 64 });
+        let sealed = write(&disk, &directories(0), file(1), &[7, 9], 0, sorted).expect("it is sealed");
+        model.insert((TopicId(2), 3), None);
+        assert_eq!(contents(&sealed, &topics(&model)), model, "bit {bit}");
+    }
 }
 
 #[test]
