@@ -13,6 +13,9 @@ use super::sequence::{GRAIN, Sequence};
 use crate::store::log::mutant::{self, Mutant};
 use std::collections::BTreeSet;
 
+#[cfg(test)]
+mod tests;
+
 /// A group as a scan found it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Seen {
@@ -87,7 +90,8 @@ impl Chain {
         }
         chain.cut += candidates.map(|group| group.len).sum::<u64>();
         let last = before.map_or(Sequence::default(), |group| group.header.sequence);
-        if last < synced && !is_replaced(synced.segment()) {
+        let is_told = chain.damage.last().is_some_and(|(_, to)| *to > synced);
+        if last < synced && !is_replaced(synced.segment()) && !is_told {
             chain.damage.push((after(before), Sequence(synced.0 + 1)));
         }
         chain.is_clean = chain.cut == 0 && before.is_some_and(|group| group.header.flags & CLEAN != 0);
