@@ -22,6 +22,8 @@ pub(crate) struct Catalog {
     pub segments: BTreeMap<u64, Held>,
     /// Those that count, by file id.
     pub sealed: BTreeMap<u64, Arc<Sealed>>,
+    /// Another number after each change of the sealed files.
+    state: u64,
     shown: HashMap<TopicId, Offset>,
     recent: Recent,
 }
@@ -42,6 +44,7 @@ impl Catalog {
             index,
             segments: BTreeMap::new(),
             sealed: BTreeMap::new(),
+            state: 1,
             shown: HashMap::new(),
             recent: Recent::new(recent_max),
         }
@@ -94,9 +97,15 @@ impl Catalog {
         self.recent.at(spot)
     }
 
+    /// As long as this is the same, so are the sealed files. Never zero.
+    pub(crate) fn state(&self) -> u64 {
+        self.state
+    }
+
     /// A sealed file takes the place of segments and of other sealed files. Those come back, to be removed.
     pub(crate) fn replace(&mut self, sealed: Option<Arc<Sealed>>, replaced: &[u64]) -> Replaced {
         let mut gone = Replaced::default();
+        self.state += 1;
         for id in replaced {
             if let Some(held) = self.segments.remove(id) {
                 self.index.forget_segment(*id);

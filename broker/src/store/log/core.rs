@@ -15,6 +15,7 @@ use super::disk::Disk;
 use super::front::{Appended, Front, Waiter, Wake};
 use super::group::Recovery;
 use super::keeper::Keeper;
+use super::ranges::Ranges;
 use super::sealed::Directories;
 use super::segment::Segment;
 use super::sequence::{MAX_SEGMENT, Sequence};
@@ -104,6 +105,8 @@ pub(crate) struct Core {
     pub catalog: Mutex<Catalog>,
     pub certainty: Mutex<Certainty>,
     pub keeper: Mutex<Keeper>,
+    /// Which sealed files hold a topic; no other lock is taken while this is held.
+    pub ranges: Mutex<Ranges>,
     /// The segment that is written after the current one, if it is ready.
     pub next: Mutex<Option<Segment>>,
     pub counts: Counts,

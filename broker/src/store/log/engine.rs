@@ -85,6 +85,7 @@ impl Core {
             catalog: Mutex::new(catalog),
             certainty: Mutex::new(Certainty::new(synced)),
             keeper: Mutex::new(keeper),
+            ranges: Mutex::default(),
             next: Mutex::new(None),
             counts,
             answers: Mutex::default(),
@@ -100,28 +101,6 @@ impl Core {
             disk,
             settings,
         })
-    }
-
-    /// See [`Store::offset_at`]: by halving, a message read at each step.
-    pub(crate) fn offset_at(&self, topic: TopicId, time: u64) -> Result<Offset, StoreError> {
-        let (mut low, mut high) = {
-            let front = self.front.lock();
-            let state = front.state.topic(topic).ok_or(StoreError::UnknownTopic(topic))?;
-            (state.floor, state.head)
-        };
-        high = high.min(self.catalog.lock().shown(topic)).max(low);
-        let head = high;
-        // The first message at or above an offset tells for all between the two.
-        while low < high {
-            let middle = low + (high - low) / 2;
-            let page = self.read(topic, middle, Limits { messages: 1, bytes: 0 })?;
-            match page.messages.first() {
-                Some(message) if message.offset < high && message.timestamp < time => low = message.offset + 1,
-                _ => high = middle,
-            }
-        }
-        let page = self.read(topic, low, Limits { messages: 1, bytes: 0 })?;
-        Ok(page.messages.first().map_or(head, |message| message.offset))
     }
 
     pub(crate) fn view(&self, topic: TopicId) -> Option<TopicView> {

@@ -27,7 +27,7 @@
 //!  group  sequence  file   pure: encode, check            disk/      real, simulated
 //!  front      the open batch: offsets are given here      write  sync  roll     batches to groups to certainty
 //!  recover    what of a folder counts                     snapshot   state, as of one sequence
-//!  sealed  seal     sorted files, and what they replace   index  recent  reader  where a message is
+//!  sealed  seal     sorted files, and what they replace   index  recent  ranges  reader     where a message is
 //!  space      watermark, spares                           threads    who runs what
 //!  fsck       looks at a folder without changing it
 //! ```
@@ -46,6 +46,7 @@ mod group;
 mod index;
 mod keeper;
 pub(crate) mod mutant;
+mod ranges;
 mod reader;
 mod recent;
 mod recover;

@@ -102,16 +102,8 @@ impl Core {
     fn find(&self, topic: TopicId, from: Offset, shown: Offset, limits: Limits) -> io::Result<Place> {
         let catalog = self.catalog.lock();
         let in_segments = catalog.index.from(topic, from).next().filter(|spot| spot.offset < shown);
-        let sealed: Vec<_> = catalog.sealed.values().cloned().collect();
         drop(catalog);
-        let mut in_sealed = None::<(Offset, Arc<Sealed>)>;
-        for sealed in sealed {
-            let Some((first, last)) = sealed.range(topic)? else { continue };
-            let first = first.max(from);
-            if last >= from && first < shown && in_sealed.as_ref().is_none_or(|(least, _)| first < *least) {
-                in_sealed = Some((first, sealed));
-            }
-        }
+        let in_sealed = self.sealed_at(topic, from)?.filter(|(first, _)| *first < shown);
         Ok(match (in_segments, in_sealed) {
             (None, None) => Place::Nowhere,
             (Some(spot), Some((first, sealed))) if first <= spot.offset => Place::Sealed(sealed),

@@ -25,7 +25,6 @@ impl Sealed {
         Ok(Some((first.offset, last.map_or(first.offset, |last| last.offset))))
     }
 
-    #[cfg(test)]
     /// The first offset it holds of a topic that is as young as `time`.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 mod conformance;
 mod damage;
 mod faults;
+mod finding;
 mod fsck;
 mod simulation;
 mod steps;

@@ -38,6 +38,8 @@ pub(super) enum Verdict {
 pub(super) struct Faults {
     /// Operations that changed or synced something.
     pub operations: u64,
+    /// Reads, which are none of them.
+    pub reads: u64,
     /// The count at which the crash comes.
     crash_at: Option<u64>,
     has_crashed: bool,
@@ -74,6 +76,7 @@ impl Faults {
     /// The crash was before.
     pub(super) fn judge(&mut self, operation: Operation, names: &[&str]) -> io::Result<Verdict> {
         self.check()?;
+        self.reads += u64::from(operation == Operation::Read);
         if operation.is_change() {
             self.operations += 1;
             if self.crash_at == Some(self.operations) {

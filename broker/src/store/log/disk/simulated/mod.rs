@@ -126,6 +126,11 @@ impl Simulated {
         self.state.lock().faults.operations
     }
 
+    /// How many reads there were.
+    pub(crate) fn reads(&self) -> u64 {
+        self.state.lock().faults.reads
+    }
+
     /// The next `times` operations of a kind on files whose names start so fail as a broken disk does; all, if nothing. A
     /// write may be partly done, a sync leaves some certain and the rest lost. [`Operation::SyncDir`] and [`Operation::List`]
     /// have the empty name.
