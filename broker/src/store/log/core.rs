@@ -19,6 +19,7 @@ use super::ranges::Ranges;
 use super::sealed::Directories;
 use super::segment::Segment;
 use super::sequence::{MAX_SEGMENT, Sequence};
+use super::unread::Unread;
 use crate::store::{Batch, Durability, Offset, Receipt, StoreError, Ticket, TopicId};
 use hashbrown::HashSet;
 use parking_lot::{Condvar, Mutex};
@@ -122,6 +123,9 @@ pub(crate) struct Core {
     pub sealed: Signal,
     pub directories: Arc<Directories>,
     pub is_poisoned: AtomicBool,
+    pub unread: Mutex<Unread>,
+    /// Milliseconds the store is open, as far as the keeper has been told.
+    pub uptime: AtomicU64,
     /// Segments that end here or before may be sealed: see the keeper.
     pub sealable: AtomicU64,
     /// The next id of a file.

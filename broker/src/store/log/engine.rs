@@ -94,6 +94,8 @@ impl Core {
             to_keep: Signal::default(),
             sealed: Signal::default(),
             is_poisoned: AtomicBool::new(false),
+            unread: Mutex::default(),
+            uptime: AtomicU64::new(0),
             sealable: AtomicU64::new(0),
             ids: AtomicU64::new(survey.next_id),
             seeds: Mutex::new(seeds),

@@ -109,6 +109,7 @@ impl Keeper {
 impl Core {
     /// Does the next thing that is due; false if there is none. An error that is not the log's own is told and tried again.
     pub(crate) fn keep(&self, now: u64) -> bool {
+        self.uptime.store(now, Ordering::Relaxed);
         if self.is_poisoned() {
             return false;
         }

@@ -28,7 +28,7 @@
 //!  front      the open batch: offsets are given here      write  sync  roll     batches to groups to certainty
 //!  recover    what of a folder counts                     snapshot   state, as of one sequence
 //!  sealed  seal     sorted files, and what they replace   index  recent  ranges  reader     where a message is
-//!  space      watermark, spares                           threads    who runs what
+//!  unread     files that could not be read                threads    who runs what
 //!  fsck       looks at a folder without changing it
 //! ```
 
@@ -58,6 +58,7 @@ mod sequence;
 mod snapshot;
 mod survey;
 mod threads;
+mod unread;
 mod write;
 
 #[cfg(test)]

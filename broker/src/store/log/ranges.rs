@@ -78,7 +78,7 @@ impl Core {
             (catalog.state(), still.collect::<Vec<_>>(), new)
         };
         for sealed in &new {
-            let range = sealed.range(topic)?;
+            let range = self.reading(sealed.id().id, sealed.range(topic))?;
             ranges.extend(range.map(|(first, last)| Range { first, last, file: sealed.id().id }));
         }
         ranges.sort_unstable_by_key(|range| range.first);
@@ -112,7 +112,7 @@ impl Core {
                 // Another one may just have taken its place.
                 let sealed = self.catalog.lock().sealed.get(&ranges[middle].file).cloned();
                 let Some(sealed) = sealed else { continue 'again };
-                match sealed.offset_at(topic, time)? {
+                match self.reading(ranges[middle].file, sealed.offset_at(topic, time))? {
                     Some(offset) => (high, found) = (middle, Some(offset)),
                     None => low = middle + 1,
                 }

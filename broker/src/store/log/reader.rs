@@ -66,7 +66,7 @@ impl Core {
                 Place::Sealed(sealed) => {
                     // Its limits are of all that the page holds.
                     let next = sealed.read(topic, page.next, limits, &mut page.messages, &mut page.damaged);
-                    page.next = next.map_err(unreadable)?;
+                    page.next = self.reading(sealed.id().id, next).map_err(unreadable)?;
                 }
                 Place::Segments(spots) => {
                     self.read_spots(topic, &spots, limits.bytes, &mut page).map_err(unreadable)?
@@ -150,10 +150,13 @@ impl Core {
         for (spot, source) in spots {
             let stored = match source {
                 Source::Memory(bytes) => content_of(bytes, topic, spot.offset),
-                Source::File(file) => match content_of(&window.record(file, *spot, false)?, topic, spot.offset) {
-                    None => content_of(&window.record(file, *spot, true)?, topic, spot.offset),
-                    found => found,
-                },
+                Source::File(file) => {
+                    let mut record = |past_cache| self.reading(spot.segment, window.record(file, *spot, past_cache));
+                    match content_of(&record(false)?, topic, spot.offset) {
+                        None => content_of(&record(true)?, topic, spot.offset),
+                        found => found,
+                    }
+                }
             };
             match stored {
                 Some((_, content)) if !page.messages.is_empty() && brought + content.len() > bytes => break,

@@ -173,6 +173,37 @@ fn a_failed_read_is_tried_again_and_loses_nothing() {
     assert_eq!(read_all(&core, TOPIC), all);
 }
 
+/// Rule 4: one file may be bad luck, three within a minute are not.
+#[test]
+fn three_files_that_cannot_be_read_within_a_minute_fail_the_store() {
+    for (gap, is_failing) in [(1000, true), (30_000, false)] {
+        let (disk, mut now) = (Simulated::new(5), 0);
+        let core = begin(&disk, Settings { recent: 0, directories: 0, ..settings() }, &mut now);
+        for _ in 0..200 {
+            append(&core, vec![publish(TOPIC, &[1; 900])]);
+            settle(&core, &mut now);
+        }
+        let all = read_all(&core, TOPIC);
+        let files: Vec<_> = disk.names().into_iter().filter(|name| name.starts_with("sealed")).collect();
+        assert!(files.len() > 3, "{files:?}");
+        for (nth, file) in files[..3].iter().enumerate() {
+            disk.fail(Operation::Read, file, None);
+            for _ in 0..3 {
+                // However often one file is tried, it is one.
+                let failed = (0..200).any(|from| core.read(TOPIC, from, Limits { messages: 1, bytes: 0 }).is_err());
+                assert!(failed, "{file} is read");
+            }
+            disk.heal();
+            assert_eq!(core.is_poisoned(), is_failing && nth == 2, "after {} files", nth + 1);
+            now += gap;
+            core.keep(now);
+        }
+        assert_eq!(core.append(&batch(vec![publish(TOPIC, b"x")]), Durability::Disk).is_err(), is_failing);
+        assert_eq!(read_all(&core, TOPIC), all, "what can be read is read");
+        assert_eq!(core.stats().damaged, 0);
+    }
+}
+
 /// A disk whose syncs wait until they are let go, or panic.
 #[derive(Clone, Debug)]
 struct Gated {
