@@ -373,8 +373,11 @@ impl Front {
         if self.is_idle() {
             return Taken::Nothing;
         }
-        let len = self.closed.front().unwrap_or(&self.open).bytes.len().next_multiple_of(group::HEADER);
-        if len as u64 > room {
+        let next = self.closed.front().unwrap_or(&self.open);
+        let len = next.bytes.len().next_multiple_of(group::HEADER);
+        // The last group has a mark behind it.
+        let mark = if next.flags & group::CLEAN == 0 { 0 } else { group::HEADER };
+        if (len + mark) as u64 > room {
             return Taken::TooLong;
         }
         self.room = room - len as u64;

@@ -109,6 +109,8 @@ fn sync_all(core: &Core, is_stopping: &AtomicBool) {
             continue;
         }
         if is_stopping.load(Ordering::Acquire) {
+            // The last one behind a log that was closed; another one does no harm.
+            core.mark();
             return core.to_write.set();
         }
         let at_most = match (wrote, is_soon, is_marked) {

@@ -110,7 +110,7 @@ impl Core {
         }
         self.counts.groups.fetch_add(1, Ordering::Relaxed);
         self.counts.messages.fetch_add(open.messages, Ordering::Relaxed);
-        let is_mark = bytes.len() == group::HEADER && open.flags == 0;
+        let is_mark = bytes.len() == group::HEADER && open.synced.is_empty();
         let frozen = open.frozen.take();
         {
             let mut catalog = self.catalog.lock();
@@ -148,12 +148,14 @@ impl Core {
     }
 
     /// Writes an empty group that says what is synced, if the last sync covered all there is and none says so yet. It is not
-    /// synced itself: a mark never causes a mark (rule 1). True if nothing is left to say.
+    /// synced itself: a mark never causes a mark (rule 1). But behind the group that closed the log it is: what is damaged
+    /// there later had been certain, and is told from what was never synced. True if nothing is left to say.
     pub(crate) fn mark(&self) -> bool {
         let mut writer = self.writer.lock();
-        let is_at_rest = {
+        let (is_at_rest, is_closed) = {
             let front = self.front.lock();
-            front.is_idle() && front.stopped.is_none()
+            let is_closed = front.stopped == Some(StoreError::Closed);
+            (front.is_idle() && (is_closed || front.stopped.is_none()), is_closed)
         };
         if writer.is_marked || !is_at_rest {
             return writer.is_marked || self.is_poisoned();
@@ -165,10 +167,15 @@ impl Core {
         if !is_covered || writer.segment.len - writer.position < GRAIN {
             return false;
         }
-        let writing = self.place(&mut writer, Open::new(Vec::new()));
+        let flags = if is_closed { group::CLEAN } else { 0 };
+        let writing = self.place(&mut writer, Open { flags, ..Open::new(Vec::new()) });
         writer.is_marked = true;
         let result = writing.run();
         self.end_write(writing, result);
+        drop(writer);
+        if is_closed {
+            self.sync();
+        }
         true
     }
 

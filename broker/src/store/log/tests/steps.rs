@@ -3,6 +3,7 @@
 use super::support::{append, create, open, publish, read_all, settings, settle};
 use crate::store::log::core::{Core, Settings};
 use crate::store::log::disk::simulated::Simulated;
+use crate::store::log::write::Wrote;
 use crate::store::{Durability, TopicId};
 use std::sync::Arc;
 
@@ -46,12 +47,13 @@ fn a_closed_log_gives_the_next_offset_of_a_memory_topic_and_says_that_it_was_clo
     for _ in 0..10 {
         core.write();
         core.sync();
-        // Neither adds a group behind the last one.
+        // One mark comes behind the last group, and nothing else.
         core.mark();
         now += 1;
         core.keep(now);
     }
     assert_eq!(last.try_get(), Some(Ok(Durability::Disk)));
+    assert!(!core.sync(), "the mark is synced");
     disk.power_cut(5);
     let core = open(&disk).expect("it opens again");
     let view = core.view(TOPIC).expect("the topic is there");
@@ -72,4 +74,35 @@ fn segments_that_fill_up_between_two_snapshots_are_sealed_all_the_same() {
     assert!(core.full_segments().len() <= 5, "{} segments wait to be sealed", core.full_segments().len());
     assert!(core.backlog() <= 1, "what can be sealed is");
     assert_eq!(read_all(&core, TOPIC).len(), 400);
+}
+
+/// Every bit of the last group of a closed log: what it costs is said to be damaged, not silently cut.
+#[test]
+fn a_flipped_bit_in_the_last_group_of_a_closed_log_is_damage() {
+    let (disk, mut now) = (Simulated::new(4), 0);
+    let core = open(&disk).expect("an empty folder opens");
+    append(&core, vec![create(TOPIC, Durability::Disk)]);
+    settle(&core, &mut now);
+    let mut ticket = append(&core, vec![publish(TOPIC, b"the last one")]);
+    core.close();
+    while core.write() == Wrote::Group {}
+    core.sync();
+    assert_eq!(ticket.receipt.try_get(), Some(Ok(Durability::Disk)));
+    let (last, segment) = {
+        let writer = core.writer.lock();
+        (writer.previous, writer.segment.id.to_string())
+    };
+    core.mark();
+    assert!(core.writer.lock().previous > last, "a mark comes behind it");
+    drop(core);
+    disk.kill();
+    // The records end before the zeros behind them do.
+    for bit in 8 * last.position()..8 * (last.position() + 100) {
+        let disk = disk.fork();
+        disk.flip(&segment, bit);
+        let core = open(&disk).expect("it opens");
+        let (stats, found) = (core.stats(), read_all(&core, TOPIC).len());
+        assert!(found == 1 || stats.damaged > 0, "bit {bit} is cut: {stats:?}");
+        assert!(found == 0 && stats.damaged == 1 && stats.cut_bytes == 0, "bit {bit}: {stats:?}");
+    }
 }

@@ -218,6 +218,8 @@ fn flip_many(seed: u64, end: End, is_aimed: bool) {
         let stats = core.stats();
         let is_told = stats.damaged + stats.cut_bytes > 0;
         assert!(missing == 0 || is_told, "{case}: {missing} are missing, and nobody says so");
+        let is_damage = stats.damaged > 0;
+        assert!(missing == 0 || end != End::Closed || is_damage, "{case}: what a closed log had kept was cut");
         if nth % 4 > 0 {
             no_offset_comes_again(&world, &core, &case);
             continue;

@@ -85,6 +85,8 @@ impl World {
                 core.close();
                 run(&core);
                 core.sync();
+                assert!(core.mark(), "all is synced");
+                assert!(!core.sync(), "and so is the mark behind it");
             }
             End::Marked => {
                 run(&core);

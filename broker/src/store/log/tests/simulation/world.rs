@@ -473,6 +473,9 @@ impl World {
             Some(Ok(_)) => {
                 self.synced = self.first + self.pending.len();
                 self.is_closed = true;
+                if self.rng.bool() {
+                    self.core().mark();
+                }
             }
             other => assert!(self.is_faulty || self.faults.full, "it does not close: {other:?}"),
         }
