@@ -128,6 +128,8 @@ pub(crate) struct Core {
     pub uptime: AtomicU64,
     /// Segments that end here or before may be sealed: see the keeper.
     pub sealable: AtomicU64,
+    /// The last group that was written with anything in it: what is given up with it is still to be given back.
+    pub changed: AtomicU64,
     /// The next id of a file.
     pub ids: AtomicU64,
     pub seeds: Mutex<fastrand::Rng>,

@@ -97,6 +97,7 @@ impl Core {
             unread: Mutex::default(),
             uptime: AtomicU64::new(0),
             sealable: AtomicU64::new(0),
+            changed: AtomicU64::new(0),
             ids: AtomicU64::new(survey.next_id),
             seeds: Mutex::new(seeds),
             directories,

@@ -27,7 +27,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// Milliseconds after which a snapshot is taken if anything was written since the last one, though no segment is full.
+/// Milliseconds after which a snapshot is taken if anything was written since the last one but marks, though no segment is full.
 const AT_LEAST: u64 = 10_000;
 /// Full segments behind the newest snapshot for which the next one is taken at once.
 const PRESSING: usize = 2;
@@ -276,13 +276,13 @@ impl Core {
             return Ok(false);
         }
         let since = now.saturating_sub(keeper.taken_at);
-        let written = self.certainty.lock().written();
+        let changed = Sequence(self.changed.load(Ordering::Relaxed));
         let newest = keeper.counting.last().map_or(Sequence::default(), |(_, newest)| newest.sequence);
         let full = self.full_segments();
         let is_full = full.iter().any(|(_, end)| *end > keeper.sealable());
         // Under load segments fill up faster: sealing waits for two snapshots behind them.
         let is_pressing = full.iter().filter(|(_, end)| *end > newest).count() >= PRESSING;
-        let is_due = keeper.counting.len() < 2 || is_full || since >= AT_LEAST && written > newest && !self.is_marked();
+        let is_due = keeper.counting.len() < 2 || is_full || since >= AT_LEAST && changed > newest;
         let is_early = since < self.settings.snapshot_every && !is_pressing;
         if !is_due || is_early && !keeper.counting.is_empty() {
             return Ok(false);
@@ -291,11 +291,6 @@ impl Core {
         self.front.lock().freeze();
         self.to_write.set();
         Ok(true)
-    }
-
-    /// Nothing was written since the last mark: a snapshot would say what the last one says.
-    pub(crate) fn is_marked(&self) -> bool {
-        self.writer.try_lock().is_some_and(|writer| writer.is_marked)
     }
 
     /// Segments that are full and not sealed, with their ends, the oldest first.

@@ -110,7 +110,11 @@ impl Core {
         }
         self.counts.groups.fetch_add(1, Ordering::Relaxed);
         self.counts.messages.fetch_add(open.messages, Ordering::Relaxed);
-        let is_mark = bytes.len() == group::HEADER && open.synced.is_empty();
+        // An empty group that a snapshot waits for is none.
+        let is_mark = bytes.len() == group::HEADER && open.synced.is_empty() && open.frozen.is_none();
+        if bytes.len() > group::HEADER {
+            self.changed.store(sequence.0, Ordering::Relaxed);
+        }
         let frozen = open.frozen.take();
         {
             let mut catalog = self.catalog.lock();

@@ -76,6 +76,49 @@ fn segments_that_fill_up_between_two_snapshots_are_sealed_all_the_same() {
     assert_eq!(read_all(&core, TOPIC).len(), 400);
 }
 
+/// Nobody has to publish for it: a snapshot follows whatever changed the state, though a mark says that nothing came since.
+#[test]
+fn what_is_given_up_at_rest_is_given_back() {
+    let (disk, mut now) = (Simulated::new(8), 0);
+    let core = open(&disk).expect("an empty folder opens");
+    append(&core, vec![create(TOPIC, Durability::Disk)]);
+    for _ in 0..400 {
+        append(&core, vec![publish(TOPIC, &[7; 1000])]);
+        settle(&core, &mut now);
+    }
+    let mut rest = |core: &Core| {
+        for _ in 0..60 {
+            settle(core, &mut now);
+            core.mark();
+            now += 1000;
+        }
+    };
+    rest(&core);
+    let sealed = |core: &Core| core.catalog.lock().sealed.len();
+    assert!(sealed(&core) > 5, "{:?}", disk.names());
+    append(&core, vec![crate::store::Op::Trim { topic: TOPIC, to: 399 }]);
+    rest(&core);
+    assert!(sealed(&core) <= 1, "{:?}", disk.names());
+    let names = disk.names();
+    rest(&core);
+    assert_eq!(disk.names(), names, "and then nothing happens any more");
+}
+
+/// Its group may be empty, but it is no mark, which may wait for a minute.
+#[test]
+fn a_snapshot_at_rest_does_not_wait_for_the_next_message() {
+    let (disk, mut now) = (Simulated::new(9), 0);
+    let core = open(&disk).expect("an empty folder opens");
+    append(&core, vec![create(TOPIC, Durability::Disk)]);
+    settle(&core, &mut now);
+    core.mark();
+    core.sync();
+    assert!(!core.certainty.lock().is_soon(), "a mark is not synced soon");
+    core.front.lock().freeze();
+    assert_eq!(core.write(), Wrote::Group);
+    assert!(core.certainty.lock().is_soon(), "somebody waits for this one");
+}
+
 /// Every bit of the last group of a closed log: what it costs is said to be damaged, not silently cut.
 #[test]
 fn a_flipped_bit_in_the_last_group_of_a_closed_log_is_damage() {
