@@ -8,3 +8,4 @@ mod fsck;
 mod simulation;
 mod steps;
 mod support;
+mod volume;
