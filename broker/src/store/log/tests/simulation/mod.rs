@@ -74,9 +74,10 @@ fn boundaries(seed: u64, every: usize) {
     }
 }
 
+/// `TOWLINE_SIM_EVERY=1` stops at each operation.
 #[test]
 fn every_sync_boundary() {
-    boundaries(3, 7);
+    boundaries(3, variable("TOWLINE_SIM_EVERY").map_or(7, |every| every as usize));
 }
 
 /// The seeds that each mutant gets to be noticed.
