@@ -158,6 +158,7 @@ impl Broker {
         self.relay.begin_drain();
         self.lifecycle.enter(Phase::Draining);
         let told = self.relay.announce_drain();
+        self.services.finish();
         let leave = Instant::now() + LEAVE;
         let mut cut = 0;
         loop {

@@ -503,6 +503,28 @@ async fn a_seek_goes_back_and_forth() {
 }
 
 #[tokio::test]
+async fn a_drain_ends_consumers_well_and_takes_their_last_acks() {
+    let world = filled(3).await;
+    let app = world.app().await;
+    let mut consumer = Consumer::new(&app.client(), "orders", "billing", earliest(), 8).await;
+    for n in 0..3 {
+        assert_eq!(consumer.next().await.offset, n);
+    }
+    let (folder, broker) = (world.folder.clone(), world.broker);
+    let drained = tokio::spawn(broker.drain());
+    assert!(consumer.end().await.is_none(), "it ends well");
+    consumer.settle(Settle::ack_to(1)).await;
+    consumer.close_settles();
+    app.close().await;
+    drained.await.expect("it drains");
+    let world = World::on(folder).await;
+    let status = status(&world, "billing").await;
+    assert_eq!(status.depth, 1, "what was settled last is settled: {status:?}");
+    let mut consumer = world.consume("orders", "billing", ConsumeOptions::default()).await;
+    assert_eq!(consumer.next().await.offset, 2);
+}
+
+#[tokio::test]
 async fn a_clean_restart_knows_exactly_what_was_handed_over() {
     let world = filled(20).await;
     let mut consumer = Consumer::new(&world.queue(), "orders", "billing", earliest(), 4).await;

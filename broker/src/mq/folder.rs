@@ -85,6 +85,13 @@ impl Folder {
         self.open().await.map_err(|error| QueueError::StoreFailed { why: error.to_string() })
     }
 
+    /// Hands nothing over any more.
+    pub(crate) fn finish(&self) {
+        if let Some(queues) = self.queues.get() {
+            queues.finish();
+        }
+    }
+
     /// Records everything and closes the store.
     pub(crate) async fn close(&self) {
         if let Some(queues) = self.queues.get() {

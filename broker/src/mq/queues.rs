@@ -219,6 +219,11 @@ impl Queues {
         topic.commit(ops).await
     }
 
+    /// Hands nothing over any more: members end well, and may settle what they have.
+    pub(crate) fn finish(&self) {
+        self.list("").iter().flat_map(|topic| topic.groups()).for_each(|group| group.finish());
+    }
+
     /// Records everything, so that the next start knows exactly what was handed over, and closes the store.
     pub(crate) async fn close(&self) {
         self.is_closed.store(true, Ordering::SeqCst);

@@ -39,6 +39,11 @@ pub(crate) struct Services {
 }
 
 impl Services {
+    /// Ends what would last for ever: consumers get nothing more, and may settle what they have.
+    pub(crate) fn finish(&self) {
+        self.topics.finish();
+    }
+
     /// Ends them, once nobody is left to call.
     pub(crate) async fn close(&self) {
         for app in &self.apps {

@@ -52,6 +52,9 @@ impl Dispatcher {
         if let Some(end) = &state.end {
             return Err(end.clone());
         }
+        if state.is_finished {
+            return Err(QueueError::Rpc(RpcError::rejected("this broker is shutting down", None)));
+        }
         let is_exclusive = state.options.mode == Some(GroupMode::Exclusive);
         if is_exclusive && ack != Ack::Channel {
             let (topic, group) = (self.topic.to_string(), self.name.clone());

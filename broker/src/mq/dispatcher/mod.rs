@@ -68,6 +68,8 @@ struct State {
     is_running: bool,
     /// Since when there is something to record.
     dirty_since: Option<u64>,
+    /// The broker drains: nobody joins any more.
+    is_finished: bool,
     /// Why nothing is handed over any more.
     end: Option<QueueError>,
     /// The oldest message that was not settled when it was last looked, and when it was stored.
@@ -108,6 +110,7 @@ impl Dispatcher {
             instances: HashMap::new(),
             next_holder: 0,
             is_running: false,
+            is_finished: false,
             dirty_since: None,
             end: view.is_lost.then(|| refusal::of_store(&topic.0, StoreError::GroupLost(topic.1, id))),
             oldest: None,
@@ -208,6 +211,16 @@ impl Dispatcher {
         if let Ok(page) = self.shared.store.read(self.topic_id, oldest, limits).await {
             self.state.lock().oldest = page.messages.first().map(|stored| (oldest, stored.timestamp));
         }
+    }
+
+    /// Hands nothing over any more: its members end well, and may settle what they have.
+    pub(crate) fn finish(&self) {
+        let mut state = self.state.lock();
+        state.is_finished = true;
+        let wakers = state.seats.clear();
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+        self.work.notify_one();
     }
 
     /// Ends all members: with an error, if there is one to tell.

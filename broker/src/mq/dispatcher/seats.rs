@@ -71,6 +71,13 @@ impl Seats {
         seat.waker
     }
 
+    /// Takes all seats away; those who sat there are to be woken.
+    pub(super) fn clear(&mut self) -> Vec<Waker> {
+        self.waiting.clear();
+        self.called = 0;
+        std::mem::take(&mut self.seats).into_values().filter_map(|seat| seat.waker).collect()
+    }
+
     /// It comes to take something: who holds it then.
     pub(super) fn arrive(&mut self, id: SeatId) -> Option<Holder> {
         let seat = self.seats.get_mut(&id)?;
