@@ -86,6 +86,7 @@ pub(crate) fn recover(
     group::finish(&mut mark, &header, newest.id.seed);
     newest.file.write_at(&mark, position)?;
     newest.file.sync()?;
+    shorten(&mut survey);
     hold(&mut catalog, &survey, &segments, last);
     let position = position + mark.len() as u64;
     let writer = Writer { segment: newest, position, previous: sequence, recovery, is_marked: true, spare: Vec::new() };
@@ -159,6 +160,18 @@ fn create(disk: &dyn Disk, survey: &mut Survey, settings: &Settings, seeds: &mut
             None => Err(error),
         },
         created => created,
+    }
+}
+
+/// Gives back what former lives did not fill of their segments (rule 9): many that were short would take a whole file each, and
+/// the time to look through it. After the mark nothing behind their last groups can count any more.
+fn shorten(survey: &mut Survey) {
+    let damage = &survey.chain.damage;
+    let is_damaged = |id: u64| damage.iter().any(|(from, to)| from.segment() <= id && id <= to.segment());
+    for (_, scanned) in survey.segments.iter_mut().filter(|(id, _)| !is_damaged(**id)) {
+        if let Err(error) = scanned.shorten() {
+            tracing::warn!(file = %scanned.segment.id, %error, "what a segment does not fill is not given back");
+        }
     }
 }
 

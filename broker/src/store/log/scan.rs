@@ -1,6 +1,7 @@
 //! Finds the groups of a segment, behind damaged ones too.
 
 use super::chain::Seen;
+use super::file::PAGE;
 use super::group::{self, Found};
 use super::segment::Segment;
 use super::sequence::{GRAIN, Sequence};
@@ -40,6 +41,17 @@ impl Scanned {
         let has_rest = rest.iter().any(|byte| *byte != 0);
         let behind = rest[..rest.len().min(group::HEADER)].to_vec();
         Ok(Self { segment, groups, has_rest, behind })
+    }
+
+    /// Gives back what is behind the last group, if that is most of the file.
+    pub(crate) fn shorten(&mut self) -> io::Result<()> {
+        let (filled, whole) = (end(&self.groups), self.segment.len);
+        let len = filled.next_multiple_of(PAGE as u64);
+        if filled < whole / 4 && len < whole {
+            self.segment.file.set_len(len)?;
+            self.segment.len = len;
+        }
+        Ok(())
     }
 
     /// Bytes of a group behind all of these that is not whole; `last` is the last one of the log before this segment.

@@ -2,6 +2,7 @@
 
 use super::support::{append, create, open, publish, read_all, settings, settle};
 use crate::store::log::core::{Core, Settings};
+use crate::store::log::disk::Disk;
 use crate::store::log::disk::simulated::Simulated;
 use crate::store::log::write::Wrote;
 use crate::store::{Durability, TopicId};
@@ -59,6 +60,29 @@ fn a_closed_log_gives_the_next_offset_of_a_memory_topic_and_says_that_it_was_clo
     let view = core.view(TOPIC).expect("the topic is there");
     assert_eq!((view.head, view.visible), (10, 10));
     assert!(read_all(&core, TOPIC).is_empty());
+}
+
+#[test]
+fn many_short_lives_do_not_leave_a_whole_segment_each() {
+    let (disk, lives) = (Simulated::new(4), 30);
+    let whole = settings().segment;
+    for life in 0..lives {
+        let core = open(&disk).expect("it opens");
+        if life == 0 {
+            append(&core, vec![create(TOPIC, Durability::Disk)]);
+        }
+        append(&core, vec![publish(TOPIC, b"one of each life")]);
+        core.write();
+        core.sync();
+        drop(core);
+        disk.power_cut(life);
+    }
+    let core = open(&disk).expect("it opens");
+    assert_eq!(read_all(&core, TOPIC).len(), lives as usize);
+    let files = disk.list().expect("it lists");
+    let segments: u64 = files.iter().filter(|(name, _)| name.starts_with("segment-")).map(|(_, len)| len).sum();
+    // A quarter at most, and the newest two.
+    assert!(segments < (lives / 4 + 3) * whole, "{segments} bytes of segments, {whole} each: {files:?}");
 }
 
 #[test]
