@@ -150,7 +150,7 @@ pub(super) fn table(run: &Run, comparisons: &[Comparison], marks: &[Mark]) -> St
             let cells = Quantity::ALL.map(|quantity| {
                 let of = |sample: &Sample| quantity.of(sample);
                 let median = Spread::of(kept.iter().map(|round| of(&round.samples[at]))).map_or(0.0, |s| s.median);
-                let over = ratio(&kept, at, of).filter(|over| at != SUBJECT && over.median.is_finite());
+                let over = ratio(&kept, at, of).filter(|over| at != SUBJECT && over.max.is_finite());
                 let digits = if quantity == Quantity::Rate { 0 } else { 2 };
                 format!("{median:>12.digits$} {:<18}", over.map(spread).unwrap_or_default())
             });
@@ -198,7 +198,7 @@ fn comparison_json(run: &Run, comparison: &Comparison) -> Value {
             if let Some(spread) = Spread::of(kept.iter().map(|round| of(&round.samples[at]))) {
                 medians.insert(quantity.key().to_owned(), spread.median.into());
             }
-            if let Some(spread) = ratio(&kept, at, of).filter(|spread| at != SUBJECT && spread.median.is_finite()) {
+            if let Some(spread) = ratio(&kept, at, of).filter(|spread| at != SUBJECT && spread.max.is_finite()) {
                 over.insert(quantity.key().to_owned(), spread_json(spread));
             }
         }
