@@ -97,7 +97,8 @@ impl Encoding {
     /// Writes a value. Errors: the type's own `Serialize` refused, or there is no form for it (in JSON a map with keys
     /// that are no strings, in bytes and text all that is neither).
     pub fn encode<T: Serialize + ?Sized>(self, value: &T) -> Result<Bytes, EncodingError> {
-        let mut buffer = Vec::with_capacity(64);
+        // A confirmation of a publish fits.
+        let mut buffer = Vec::with_capacity(128);
         self.encode_into(&mut buffer, value)?;
         Ok(Bytes::from(buffer))
     }
