@@ -8,7 +8,7 @@ use std::fmt;
 /// The name of the histogram of [`QueueMeters::confirm_seconds`]; its buckets are the recorder's.
 pub(super) const CONFIRM: &str = "towline_queue_confirm_seconds";
 
-/// Every metric of durable topics; a field's metric is named in [`QueueMeters::new`].
+/// Every metric of durable topics; a field's metric is named where they are made.
 pub struct QueueMeters {
     pub published: Counter,
     pub full: Counter,
