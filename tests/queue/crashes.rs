@@ -3,7 +3,7 @@
 use crate::harness::Process;
 use crate::world::{Consumer, Folder, earliest};
 use towline_requester::App;
-use towline_service_api::builtin::{Message, QueueClient, TopicConfig, TopicsClient};
+use towline_service_api::builtin::{Message, QueueClient, Settle, TopicConfig, TopicsClient};
 
 async fn start(folder: &Folder) -> (Process, App) {
     let process = Process::start(&[("TOWLINE_DATA__DIRECTORY", &folder.0.display().to_string())]);
@@ -24,15 +24,14 @@ async fn after_a_kill_messages_are_counted_and_flagged_as_perhaps_redelivered() 
     for n in 0..4 {
         assert_eq!(publish(&app, &n.to_string()).await, n);
     }
-    let mut consumer = Consumer::new(&app.client(), "orders", "billing", earliest(), 1).await;
-    let first = consumer.next().await;
-    consumer.ack(&first).await;
-    let settled = async || {
-        app.client::<TopicsClient>().group("orders".to_owned(), "billing".to_owned()).await.expect("there").depth
-    };
-    while settled().await > 3 {}
-    // What is settled is recorded within 100 ms; a publish behind that is in a later group of the log.
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    // The answer of a settle comes when it is recorded.
+    let queue = app.client::<QueueClient>();
+    let names = || ("orders".to_owned(), "billing".to_owned());
+    let (topic, group) = names();
+    let leased = queue.fetch(topic, group, Some(1), Some(5_000), None, Some(earliest())).await.expect("answered");
+    let (topic, group) = names();
+    let settled = queue.settle(topic, group, None, vec![Settle::ack(leased[0].offset)]).await.expect("answered");
+    assert_eq!(settled.settled, 1);
     // What is under way is cut, and the recovery leaves out offsets of every topic.
     app.client::<TopicsClient>().create("load".to_owned(), None).await.expect("created");
     let mut load = tokio::task::JoinSet::new();
@@ -40,7 +39,7 @@ async fn after_a_kill_messages_are_counted_and_flagged_as_perhaps_redelivered() 
         let queue = app.client::<QueueClient>();
         load.spawn(async move { while queue.publish("load".to_owned(), Message::text("x"), None).await.is_ok() {} });
     }
-    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    while app.client::<TopicsClient>().get("load".to_owned()).await.expect("there").head < 200 {}
     drop(process);
     load.shutdown().await;
 
