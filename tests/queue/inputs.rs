@@ -30,6 +30,26 @@ async fn messages_that_cannot_be_ones_are_refused() {
 }
 
 #[tokio::test]
+async fn the_brokers_own_topics_are_nobody_elses() {
+    let world = World::with("orders", TopicConfig::default()).await;
+    let later = Message::text("later").delay(std::time::Duration::from_secs(3600));
+    world.queue().publish("orders".to_owned(), later, None).await.expect("kept");
+    let all = world.topics().list(None).await.expect("answered");
+    assert_eq!(all.iter().map(|it| it.topic.as_str()).collect::<Vec<_>>(), ["orders"], "what waits is not shown");
+    for name in ["towline.scheduled.1", "towline.audit"] {
+        let name = || name.to_owned();
+        let published = world.queue().publish(name(), Message::text("x"), None).await.map(drop);
+        let fetched = world.queue().fetch(name(), "g".to_owned(), None, None, None, None).await.map(drop);
+        let purged = world.topics().purge(name()).await.map(drop);
+        let deleted = world.topics().delete(name(), name()).await.map(drop);
+        let altered = world.topics().alter(name(), TopicConfig::default()).await.map(drop);
+        for refused in [published, fetched, purged, deleted, altered] {
+            assert!(matches!(refused, Err(CallError::App(QueueError::Forbidden { .. }))), "{refused:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn names_and_options_that_cannot_be_are_refused() {
     let world = World::with("orders", TopicConfig::default()).await;
     for name in ["", "a b", "../x", "towline.audit", "orders.billing.dlq", "ü"] {

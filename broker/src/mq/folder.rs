@@ -3,6 +3,7 @@
 //! A broker that only relays makes no files.
 
 use super::Queues;
+use super::names;
 use super::queues::Limits;
 use crate::config::Data;
 use crate::metrics::QueueMeters;
@@ -75,6 +76,15 @@ impl Folder {
     /// The topics, if there are any.
     pub(crate) fn queues(&self) -> Option<&Arc<Queues>> {
         self.queues.get()
+    }
+
+    /// The topics, for whoever names one of them that is not the broker's own.
+    ///
+    /// # Errors
+    /// `unknown-topic`, `forbidden`.
+    pub(crate) fn queues_for(&self, topic: &str) -> Result<&Arc<Queues>, QueueError> {
+        names::check_is_theirs(topic)?;
+        self.queues.get().ok_or_else(|| QueueError::UnknownTopic { topic: topic.to_owned() })
     }
 
     /// The topics, in a folder that is made if it is not there.

@@ -31,6 +31,18 @@ pub(crate) fn check_topic(name: &str) -> Result<(), QueueError> {
     Err(invalid("topic", name, rule))
 }
 
+/// A topic that others than the broker may use.
+///
+/// # Errors
+/// `forbidden`: it is one of the broker's own.
+pub(crate) fn check_is_theirs(name: &str) -> Result<(), QueueError> {
+    if name.starts_with(RESERVED) {
+        let (what, why) = (format!("using topic `{name}`"), "it is one of the broker's own".to_owned());
+        return Err(QueueError::Forbidden { what, why });
+    }
+    Ok(())
+}
+
 /// A name that a group may be created under.
 ///
 /// # Errors

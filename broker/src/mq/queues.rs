@@ -22,6 +22,9 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How often longer dead letters are kept than messages.
 const DEAD_LETTERS_KEPT: u64 = 7;
 
+/// Gaps that are recorded at once.
+const GAPS: usize = 1_000;
+
 /// What bounds all topics together.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
@@ -74,9 +77,7 @@ impl Queues {
             topics.insert(settings.name.clone(), Topic::open(&shared, id, &settings));
         }
         if !is_clean {
-            for topic in topics.values() {
-                topic.find_gap().await?;
-            }
+            find_gaps(&shared, topics.values()).await?;
         }
         let topics = RwLock::new(topics);
         let queues =
@@ -230,6 +231,7 @@ impl Queues {
         let closed = || QueueError::Rpc(towline_service_api::RpcError::canceled("this broker is shutting down"));
         let topics = self.list("");
         let groups: Vec<Arc<Dispatcher>> = topics.iter().flat_map(|topic| topic.groups()).collect();
+        topics.iter().for_each(|topic| topic.end_schedule());
         groups.iter().for_each(|group| group.end(closed()));
         let mut is_clean = true;
         for group in &groups {
@@ -244,6 +246,24 @@ impl Queues {
         }
         self.shared.store.close().await;
     }
+}
+
+/// Looks in every topic for what a recovery has left out, and records all of it at once.
+async fn find_gaps(shared: &Shared, topics: impl Iterator<Item = &Arc<Topic>>) -> Result<(), QueueError> {
+    let mut ops = Vec::new();
+    for topic in topics {
+        match topic.find_gap().await {
+            Ok(op) => ops.extend(op),
+            // Until the next start its depth counts more than there is.
+            Err(error) => tracing::warn!(topic = &*topic.name, %error, "what a recovery left out is not known"),
+        }
+    }
+    for ops in ops.chunks(GAPS) {
+        let batch = Batch { ops: ops.to_vec(), now: shared.clock.now() };
+        let refused = |error| refusal::of_store("", error);
+        shared.store.append(batch, Durability::Disk).map_err(refused)?.receipt.await.map_err(refused)?;
+    }
+    Ok(())
 }
 
 /// Lets topics give up what they need not keep, until nobody uses them any more.

@@ -13,6 +13,7 @@ use crate::store::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -39,6 +40,7 @@ pub(crate) struct Schedule {
     shared: Arc<Shared>,
     state: Mutex<State>,
     work: Notify,
+    is_ended: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -89,6 +91,8 @@ impl Queues {
             return Err(refusal::invalid_message("a message that is not due yet is known by an id, not by a sequence"));
         }
         topic.check_open()?;
+        // Until it is stored it counts as any other that is on its way.
+        let _hold = self.shared.hold(1, message.content.len())?;
         self.schedule_of(topic).await?.add(message, due).await
     }
 
@@ -134,9 +138,16 @@ impl Schedule {
             shared: shared.clone(),
             state: Mutex::new(State { group, ids, names }),
             work: Notify::new(),
+            is_ended: AtomicBool::new(false),
         });
         tokio::spawn(run(Arc::downgrade(&schedule)));
         Ok(schedule)
+    }
+
+    /// Its task ends: its topic is deleted, or the broker stops.
+    pub(crate) fn end(&self) {
+        self.is_ended.store(true, Ordering::SeqCst);
+        self.work.notify_one();
     }
 
     /// Messages that wait.
@@ -304,7 +315,7 @@ impl Schedule {
 
 async fn run(schedule: Weak<Schedule>) {
     loop {
-        let Some(this) = schedule.upgrade() else { return };
+        let Some(this) = schedule.upgrade().filter(|this| !this.is_ended.load(Ordering::SeqCst)) else { return };
         let next = match this.publish_due().await {
             Ok(next) => next,
             Err(StoreError::Full { .. } | StoreError::Unreadable(_)) => {

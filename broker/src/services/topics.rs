@@ -21,12 +21,11 @@ impl Administration {
     }
 
     fn topic(&self, name: &str) -> Result<Arc<Topic>, QueueError> {
-        let unknown = || QueueError::UnknownTopic { topic: name.to_owned() };
-        self.folder.queues().ok_or_else(unknown)?.topic(name)
+        self.queues(name)?.topic(name)
     }
 
     fn queues(&self, topic: &str) -> Result<&Arc<crate::mq::Queues>, QueueError> {
-        self.folder.queues().ok_or_else(|| QueueError::UnknownTopic { topic: topic.to_owned() })
+        self.folder.queues_for(topic)
     }
 }
 
@@ -46,7 +45,9 @@ impl Topics for Administration {
 
     async fn list(&self, prefix: Option<String>) -> Result<Vec<TopicStatus>, QueueError> {
         let Some(queues) = self.folder.queues() else { return Ok(Vec::new()) };
-        Ok(queues.list(&prefix.unwrap_or_default()).iter().map(|topic| topic.status()).collect())
+        let prefix = prefix.unwrap_or_default();
+        let is_theirs = |topic: &&Arc<Topic>| !topic.is_the_brokers();
+        Ok(queues.list(&prefix).iter().filter(is_theirs).map(|topic| topic.status()).collect())
     }
 
     async fn pause(&self, topic: String) -> Result<(), QueueError> {

@@ -67,6 +67,19 @@ impl Intake {
         })
     }
 
+    /// The lowest offset from which on there are at most so many messages.
+    pub(super) fn offset_of_last_messages(&self, mut messages: u64) -> Offset {
+        let mut end = self.head;
+        for (first, behind) in self.gaps.iter().rev() {
+            let here = end.saturating_sub(*behind);
+            if here >= messages {
+                break;
+            }
+            (messages, end) = (messages - here, *first);
+        }
+        end.saturating_sub(messages)
+    }
+
     /// Bytes of the messages from an offset on, about.
     pub(super) fn bytes_from(&self, offset: Offset) -> u64 {
         let at = self.marks.partition_point(|(mark, _)| *mark <= offset);
@@ -146,6 +159,8 @@ mod tests {
         let counted =
             [0, 34_460, 34_464, 50_000, 99_999, 100_000, 100_004].map(|offset| restored.messages_from(offset));
         assert_eq!(counted, [34_469, 9, 5, 5, 5, 5, 1]);
+        let lowest = [0, 1, 5, 6, 40_000].map(|messages| restored.offset_of_last_messages(messages));
+        assert_eq!(lowest, [100_005, 100_004, 100_000, 34_463, 0], "what is kept is messages, too");
         assert_eq!(restored.trim(topic, 100_000).len(), 1, "it is forgotten with what was before it");
     }
 }

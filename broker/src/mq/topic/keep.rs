@@ -26,7 +26,7 @@ impl Topic {
             to = to.max(self.older_than(age, view.floor, view.visible).await?);
         }
         if let Some(messages) = set(config.retention_messages) {
-            to = to.max(view.head.saturating_sub(messages));
+            to = to.max(self.intake.lock().offset_of_last_messages(messages));
         }
         if let Some(bytes) = set(config.retention_bytes) {
             to = to.max(self.intake.lock().offset_of_last(bytes));
@@ -36,7 +36,7 @@ impl Topic {
             to = to.min(needed.unwrap_or(to));
         }
         if config.on_full == Some(OnFull::DropOldest) {
-            to = to.max(self.overflow(view.floor, view.head, &config));
+            to = to.max(self.overflow(view.floor, &config));
         }
         self.trim(view.floor, to.min(view.visible)).await
     }
@@ -60,14 +60,14 @@ impl Topic {
     }
 
     /// Where a topic that drops its oldest messages is to begin.
-    fn overflow(&self, floor: Offset, head: Offset, config: &towline_service_api::builtin::TopicConfig) -> Offset {
+    fn overflow(&self, floor: Offset, config: &towline_service_api::builtin::TopicConfig) -> Offset {
         // A little more than has to be, so that not every message makes room for itself alone.
         let limit = |limit: Option<u64>| limit.filter(|limit| *limit > 0).map(|limit| limit - limit / 16);
         let intake = self.intake.lock();
         let (depth, depth_bytes) = self.depth(&intake, floor);
         let mut to = floor;
         if let Some(limit) = limit(config.max_depth_messages).filter(|limit| depth > *limit) {
-            to = to.max(head.saturating_sub(limit));
+            to = to.max(intake.offset_of_last_messages(limit));
         }
         if let Some(limit) = limit(config.max_depth_bytes).filter(|limit| depth_bytes > *limit) {
             to = to.max(intake.offset_of_last(limit));

@@ -15,10 +15,10 @@ pub(crate) use intake::MARK;
 
 use super::dispatcher::Dispatcher;
 use super::message::Content;
-use super::refusal;
 use super::schedule::Schedule;
 use super::settings::{self, GroupRest, TopicRest};
 use super::shared::Shared;
+use super::{names, refusal};
 use crate::store::{
     self, Batch, Limits, Offset, Op, Page, Publish, Receipt, StoreError, Ticket, TopicId, TopicSettings,
 };
@@ -85,6 +85,11 @@ impl Topic {
         })
     }
 
+    /// Nobody else uses it.
+    pub(crate) fn is_the_brokers(&self) -> bool {
+        self.name.starts_with(names::RESERVED)
+    }
+
     /// All of its configuration.
     pub(crate) fn config(&self) -> TopicConfig {
         self.rest.read().config.clone()
@@ -147,11 +152,11 @@ impl Topic {
         group.status(|next| self.intake.lock().messages_from(next))
     }
 
-    /// After an unclean stop: looks which offsets the recovery has left out before the head.
+    /// After an unclean stop: looks which offsets the recovery has left out before the head. The operation that records it.
     ///
     /// # Errors
     /// What the store says.
-    pub(crate) async fn find_gap(&self) -> Result<(), QueueError> {
+    pub(crate) async fn find_gap(&self) -> Result<Option<Op>, QueueError> {
         let one = Limits { messages: 1, bytes: 1 };
         let (head, floor) = (self.head(), self.shared.store.topic(self.id).map_or(0, |view| view.floor));
         // The first offset from which on there is nothing, by halving; most often the recovery left out just so many.
@@ -165,11 +170,7 @@ impl Topic {
             }
             probe = if high == head && low + LEFT_OUT == head { low } else { low + (high - low) / 2 };
         }
-        let op = self.intake.lock().leave_out(self.id, low);
-        match op {
-            Some(op) => self.commit(vec![op]).await,
-            None => Ok(()),
-        }
+        Ok(self.intake.lock().leave_out(self.id, low))
     }
 
     /// How a group is.
@@ -207,8 +208,16 @@ impl Topic {
     /// It is deleted: nothing is taken any more, and all members end.
     pub(crate) fn end(&self) {
         self.is_deleted.store(true, Ordering::SeqCst);
+        self.end_schedule();
         let gone = QueueError::UnknownTopic { topic: self.name.to_string() };
         self.groups().iter().for_each(|group| group.end(gone.clone()));
+    }
+
+    /// Nothing that waits is published any more.
+    pub(crate) fn end_schedule(&self) {
+        if let Some(schedule) = self.schedule.get() {
+            schedule.end();
+        }
     }
 
     fn check_alive(&self) -> Result<(), QueueError> {

@@ -37,8 +37,7 @@ impl Topics {
     }
 
     fn topic(&self, name: &str) -> Result<Arc<Topic>, QueueError> {
-        let unknown = || QueueError::UnknownTopic { topic: name.to_owned() };
-        self.folder.queues().ok_or_else(unknown)?.topic(name)
+        self.folder.queues_for(name)?.topic(name)
     }
 
     fn queues(&self) -> Option<Arc<Queues>> {
