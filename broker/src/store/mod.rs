@@ -43,7 +43,15 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     ///
     /// # Errors
     /// A batch that cannot be kept is refused whole, before anything of it is: see [`StoreError`].
-    fn append(&self, batch: Batch, durability: Durability) -> Result<Ticket, StoreError>;
+    fn append(&self, batch: Batch, durability: Durability) -> Result<Ticket, StoreError> {
+        let Tickets { mut placed, receipt } = self.append_all(vec![batch], durability);
+        let placed = placed.pop().unwrap_or(Err(StoreError::Closed))?;
+        Ok(Ticket { placed, receipt })
+    }
+
+    /// The same of several batches, in their order: each is kept or refused by itself, and one receipt says when all that are
+    /// kept are as durable as they have to be. Nothing else comes between them.
+    fn append_all(&self, batches: Vec<Batch>, durability: Durability) -> Tickets;
 
     /// Messages of a topic from an offset on, in their order; only those whose durability is reached.
     ///
@@ -91,7 +99,17 @@ pub struct Ticket {
     pub receipt: Receipt,
 }
 
-/// The confirmation of one batch: the durability that was reached. Dropping it takes nothing back.
+/// Appended batches on their way.
+#[derive(Debug)]
+pub struct Tickets {
+    /// For each batch where each of its [`Op::Publish`] is, or why it is not kept.
+    pub placed: Vec<Result<Vec<Placed>, StoreError>>,
+    /// Comes when all that are kept are kept as durably as asked, or cannot be; at once if none is. It tells the least
+    /// durability that was reached.
+    pub receipt: Receipt,
+}
+
+/// The confirmation of what was appended: the durability that was reached. Dropping it takes nothing back.
 #[derive(Debug)]
 pub struct Receipt(oneshot::Receiver<Result<Durability, StoreError>>);
 

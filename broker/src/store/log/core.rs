@@ -20,7 +20,7 @@ use super::sealed::Directories;
 use super::segment::Segment;
 use super::sequence::{MAX_SEGMENT, Sequence};
 use super::unread::Unread;
-use crate::store::{Batch, Durability, Offset, Receipt, StoreError, Ticket, TopicId};
+use crate::store::{Batch, Durability, Offset, Receipt, StoreError, Tickets, TopicId};
 use hashbrown::HashSet;
 use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
@@ -175,9 +175,9 @@ impl Signal {
 }
 
 impl Core {
-    /// See [`crate::store::Store::append`].
-    pub(crate) fn append(&self, batch: &Batch, durability: Durability) -> Result<Ticket, StoreError> {
-        let Appended { ticket, shown, wake } = self.front.lock().append(batch, durability)?;
+    /// See [`crate::store::Store::append_all`].
+    pub(crate) fn append_all(&self, batches: &[Batch], durability: Durability) -> Tickets {
+        let Appended { tickets, shown, wake } = self.front.lock().append(batches, durability);
         if !shown.is_empty() {
             self.catalog.lock().show(&shown);
         }
@@ -186,7 +186,14 @@ impl Core {
             Wake::Writer => self.to_write.set(),
             Wake::Syncer => self.to_sync.set(),
         }
-        Ok(ticket)
+        tickets
+    }
+
+    /// One batch by itself, for those who take the steps of the engine one by one.
+    #[cfg(test)]
+    pub(crate) fn append(&self, batch: &Batch, durability: Durability) -> Result<crate::store::Ticket, StoreError> {
+        let Tickets { mut placed, receipt } = self.append_all(std::slice::from_ref(batch), durability);
+        Ok(crate::store::Ticket { placed: placed.remove(0)?, receipt })
     }
 
     /// A write or a sync has failed: nothing is confirmed any more.

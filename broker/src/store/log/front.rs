@@ -12,7 +12,7 @@ use super::group;
 use crate::store::log::mutant::{self, Mutant};
 use crate::store::record::Record;
 use crate::store::state::{Frozen, State};
-use crate::store::{Batch, Durability, Offset, Op, Placed, Receipt, StoreError, Stored, Ticket, TopicId};
+use crate::store::{Batch, Durability, Offset, Op, Placed, Receipt, StoreError, Stored, Tickets, TopicId};
 use hashbrown::HashMap;
 use std::collections::{BTreeSet, VecDeque};
 use tokio::sync::oneshot;
@@ -126,10 +126,17 @@ pub(crate) enum Wake {
     Syncer,
 }
 
+/// What a receipt waits for, and what it tells.
+#[derive(Debug)]
+struct Wait {
+    until: Durability,
+    reached: Option<Durability>,
+}
+
 /// What an append did.
 #[derive(Debug)]
 pub(crate) struct Appended {
-    pub ticket: Ticket,
+    pub tickets: Tickets,
     /// May be read now.
     pub shown: Shown,
     /// Whom to wake, if nobody was before.
@@ -158,15 +165,39 @@ impl Front {
         }
     }
 
-    /// Adds a batch to the open group.
-    pub(crate) fn append(&mut self, batch: &Batch, durability: Durability) -> Result<Appended, StoreError> {
+    /// Adds batches to the open group.
+    pub(crate) fn append(&mut self, batches: &[Batch], durability: Durability) -> Appended {
+        let before = (self.is_written_for(), self.is_synced_for());
+        let (mut shown, mut wait) = (Shown::new(), Wait { until: Durability::Memory, reached: None });
+        let placed = batches.iter().map(|batch| self.add(batch, durability, &mut shown, &mut wait)).collect();
+        let (sender, receipt) = Receipt::pair();
+        let waiter = Waiter { sender, reached: wait.reached.unwrap_or(durability) };
+        match wait.until {
+            Durability::Disk => self.open.synced.push(waiter),
+            Durability::Os => self.open.written.push(waiter),
+            Durability::Memory => waiter.answer(Ok(())),
+        }
+        let wake = match (before, self.is_written_for(), self.is_synced_for()) {
+            ((false, _), true, _) => Wake::Writer,
+            ((_, false), _, true) => Wake::Syncer,
+            _ => Wake::Nobody,
+        };
+        Appended { tickets: Tickets { placed, receipt }, shown, wake }
+    }
+
+    fn add(
+        &mut self,
+        batch: &Batch,
+        durability: Durability,
+        shown: &mut Shown,
+        wait: &mut Wait,
+    ) -> Result<Vec<Placed>, StoreError> {
         self.admit(batch)?;
         let (need, in_memory) = self.needs(batch, durability);
         let bytes = size(batch);
         if self.open.bytes.len() + bytes > self.group_max {
             self.close_open();
         }
-        let before = (self.is_written_for(), self.is_synced_for());
         let Self { state, open, rings, .. } = self;
         let placed = state.append(batch, &mut |record| match record {
             Record::Message { topic, offset, timestamp, content, .. } if in_memory.contains(topic) => {
@@ -175,22 +206,11 @@ impl Front {
             }
             _ => record.encode(&mut open.bytes),
         });
-        let mut shown = Shown::new();
-        let must_sync = self.show(batch, &placed, &mut shown);
+        let must_sync = self.show(batch, &placed, shown);
         self.forget(batch);
-        let (sender, receipt) = Receipt::pair();
-        let waiter = Waiter { sender, reached: need };
-        match need {
-            _ if must_sync || need == Durability::Disk => self.open.synced.push(waiter),
-            Durability::Memory => waiter.answer(Ok(())),
-            _ => self.open.written.push(waiter),
-        }
-        let wake = match (before, self.is_written_for(), self.is_synced_for()) {
-            ((false, _), true, _) => Wake::Writer,
-            ((_, false), _, true) => Wake::Syncer,
-            _ => Wake::Nobody,
-        };
-        Ok(Appended { ticket: Ticket { placed, receipt }, shown, wake })
+        wait.until = wait.until.max(if must_sync { Durability::Disk } else { need });
+        wait.reached = Some(wait.reached.map_or(need, |reached| reached.min(need)));
+        Ok(placed)
     }
 
     /// Whether a batch may come in at all.

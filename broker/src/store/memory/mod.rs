@@ -8,8 +8,8 @@ mod tests;
 use super::record::Record;
 use super::state::State;
 use super::{
-    Batch, Durability, GroupId, GroupView, Limits, Offset, Op, Page, Receipt, Run, Stats, Store, StoreError, Stored,
-    Ticket, TopicId, TopicView,
+    Batch, Durability, GroupId, GroupView, Limits, Offset, Op, Page, Placed, Receipt, Run, Stats, Store, StoreError,
+    Stored, Tickets, TopicId, TopicView,
 };
 use bytes::Bytes;
 use futures::future::{self, BoxFuture, FutureExt};
@@ -60,20 +60,16 @@ impl MemoryStore {
         Self::default()
     }
 
-    fn append_at(&self, batch: &Batch, uptime: u64) -> Result<Ticket, StoreError> {
+    fn append_at(&self, batches: &[Batch], uptime: u64) -> Tickets {
         let mut inner = self.inner.lock();
-        if inner.is_closed {
-            return Err(StoreError::Closed);
-        }
         if uptime.saturating_sub(inner.looked) >= LOOK {
             inner.looked = uptime;
             inner.state.expire(uptime);
         }
-        inner.state.check(batch)?;
-        let placed = inner.append(batch);
+        let placed = batches.iter().map(|batch| inner.append(batch)).collect();
         let (sender, receipt) = Receipt::pair();
         let _ = sender.send(Ok(Durability::Memory));
-        Ok(Ticket { placed, receipt })
+        Tickets { placed, receipt }
     }
 
     fn of_topic<T>(&self, topic: TopicId, look: impl FnOnce(&Messages, Offset) -> T) -> Result<T, StoreError> {
@@ -85,9 +81,9 @@ impl MemoryStore {
 }
 
 impl Store for MemoryStore {
-    fn append(&self, batch: Batch, _: Durability) -> Result<Ticket, StoreError> {
+    fn append_all(&self, batches: Vec<Batch>, _: Durability) -> Tickets {
         let uptime = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.append_at(&batch, uptime)
+        self.append_at(&batches, uptime)
     }
 
     fn read(&self, topic: TopicId, from: Offset, limits: Limits) -> BoxFuture<'_, Result<Page, StoreError>> {
@@ -139,8 +135,12 @@ impl Store for MemoryStore {
 }
 
 impl Inner {
-    /// Keeps a batch that was checked.
-    fn append(&mut self, batch: &Batch) -> Vec<super::Placed> {
+    /// Keeps a batch, if it can be kept.
+    fn append(&mut self, batch: &Batch) -> Result<Vec<Placed>, StoreError> {
+        if self.is_closed {
+            return Err(StoreError::Closed);
+        }
+        self.state.check(batch)?;
         let Self { state, messages, messages_written, groups_written, .. } = self;
         let placed = state.append(batch, &mut |record| {
             if let Record::Message { topic, offset, timestamp, content, .. } = record {
@@ -152,7 +152,7 @@ impl Inner {
         });
         *groups_written += 1;
         batch.ops.iter().for_each(|op| self.drop_for(op));
-        placed
+        Ok(placed)
     }
 
     /// Drops the messages that nobody can want any more after an op.

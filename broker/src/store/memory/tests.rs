@@ -73,7 +73,7 @@ fn store() -> MemoryStore {
     store
 }
 
-fn append(store: &MemoryStore, ops: Vec<Op>) -> super::Ticket {
+fn append(store: &MemoryStore, ops: Vec<Op>) -> crate::store::Ticket {
     store.append(Batch { ops, now: 1 }, Durability::Disk).unwrap()
 }
 
@@ -91,7 +91,7 @@ fn a_receipt_claims_no_more_than_memory() {
 fn an_id_is_known_for_its_window_of_uptime() {
     let store = store();
     let batch = Batch { ops: vec![publish(Some(Dedup::Id(7)))], now: 1 };
-    let send = |uptime| store.append_at(&batch, uptime).unwrap().placed[0];
+    let send = |uptime| store.append_at(std::slice::from_ref(&batch), uptime).placed[0].clone().unwrap()[0];
     assert_eq!(send(0), Placed::At(0));
     assert_eq!(send(119_000), Placed::Duplicate(Some(0)));
     assert_eq!(send(140_000), Placed::At(1));
