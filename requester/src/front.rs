@@ -5,7 +5,7 @@ use futures::future::{self, BoxFuture};
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt};
 use serde::Deserialize;
-use towline_rsocket::engine::{Inbound, Item, Payload, Responder};
+use towline_rsocket::engine::{Inbound, Item, Payload, Replier, Responder};
 use towline_rsocket::metadata::{Composite, mime};
 use towline_rsocket::{ErrorCode, StreamError};
 
@@ -51,6 +51,13 @@ impl Responder for Front {
         match self.refusal() {
             Some(error) => future::ready(Err(error)).boxed(),
             None => self.responder.request_response(request),
+        }
+    }
+
+    fn answer(&self, request: Payload, replier: Replier) {
+        match self.refusal() {
+            Some(error) => replier.run(future::ready(Err(error)).boxed()),
+            None => self.responder.answer(request, replier),
         }
     }
 

@@ -1,14 +1,17 @@
-use std::sync::Arc;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::{self, BoxFuture};
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use towline_requester::Handling;
 use towline_rsocket::StreamError;
-use towline_rsocket::engine::{Inbound, Item, Payload, Responder};
-use towline_service_api::{Answer, Encoding, Interaction, Reply, Request, RpcError};
+use towline_rsocket::engine::{Inbound, Item, Payload, Replier, Responder};
+use towline_service_api::{Accept, Answer, Dispatch, Encoding, Interaction, Reply, Request, Respond, RpcError};
 
 use crate::head::Head;
 use crate::outcome::{payload, rpc_error, stream_error};
@@ -20,6 +23,26 @@ pub(crate) struct Answering {
     table: Table,
     /// The encoding of data that does not say its own.
     default: Encoding,
+    /// What the last metadata that led to a method meant: the next is often the same.
+    last: Mutex<Option<Meaning>>,
+}
+
+/// What the metadata of a request says.
+#[derive(Clone)]
+struct Meaning {
+    metadata: Bytes,
+    service: Arc<dyn Dispatch>,
+    /// Where in the metadata the method stands.
+    method: Range<usize>,
+    encoding: Encoding,
+    accept: Accept,
+    left: Option<Duration>,
+}
+
+impl Meaning {
+    fn method(&self) -> &str {
+        str::from_utf8(&self.metadata[self.method.clone()]).unwrap_or_default()
+    }
 }
 
 /// A request that found its service.
@@ -32,29 +55,48 @@ enum Found {
 
 impl Answering {
     pub(crate) fn new(table: Table, default: Encoding) -> Self {
-        Self { table, default }
+        Self { table, default, last: Mutex::new(None) }
     }
 
     /// Reads a request and starts its handler. Errors: RST-600404, RST-700501, RST-201404, or past its deadline.
     fn open(&self, request: Payload, interaction: Interaction, items: Option<Inbound>) -> Result<Found, RpcError> {
-        let sent = request.metadata.clone();
-        let head = Head::read(sent.as_deref().unwrap_or_default());
-        let route = Route::parse(head.route()?);
-        let left = head.deadline();
-        if left.is_some_and(|left| left.is_zero()) {
-            return Err(RpcError::canceled("deadline exceeded"));
-        }
-        let handling = Handling::new(left.map(|left| Instant::now() + left)).with_metadata(sent.clone());
-        let entry = self.table.find(route).ok_or_else(|| self.table.missing(route))?;
-        match &entry.service {
-            Service::Calls(service) => {
-                let (encoding, accept) = head.encodings(self.default)?;
-                let items = items.map(|items| items.map(data).boxed());
-                let request = Request { encoding, accept, arguments: request.data, items };
-                Ok(Found::Call(service.dispatch(route.method, interaction, request)?, handling))
+        let metadata = request.metadata.clone().unwrap_or_default();
+        let known = self.last().as_ref().filter(|last| last.metadata == metadata).cloned();
+        let meaning = match known {
+            Some(known) => known,
+            None => {
+                let head = Head::read(&metadata);
+                let route = Route::parse(head.route()?);
+                let left = head.deadline();
+                if left.is_some_and(|left| left.is_zero()) {
+                    return Err(RpcError::canceled("deadline exceeded"));
+                }
+                let entry = self.table.find(route).ok_or_else(|| self.table.missing(route))?;
+                match &entry.service {
+                    Service::Payloads(responder) => {
+                        let handling = handling(left, request.metadata.clone());
+                        return Ok(Found::Whole(Arc::clone(responder), request, items, handling));
+                    }
+                    Service::Calls(service) => {
+                        let (encoding, accept) = head.encodings(self.default)?;
+                        let method = within(&metadata, route.method);
+                        let service = Arc::clone(service);
+                        let meaning = Meaning { metadata: metadata.clone(), service, method, encoding, accept, left };
+                        *self.last() = Some(meaning.clone());
+                        meaning
+                    }
+                }
             }
-            Service::Payloads(responder) => Ok(Found::Whole(Arc::clone(responder), request, items, handling)),
-        }
+        };
+        let Meaning { service, encoding, accept, left, .. } = &meaning;
+        let items = items.map(|items| items.map(data).boxed());
+        let call = Request { encoding: *encoding, accept: *accept, arguments: request.data, items };
+        let reply = service.dispatch(meaning.method(), interaction, call)?;
+        Ok(Found::Call(reply, handling(*left, request.metadata)))
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<Meaning>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn stream(&self, request: Payload, interaction: Interaction, items: Option<Inbound>) -> BoxStream<'static, Item> {
@@ -77,6 +119,9 @@ impl Found {
 
     fn one(self) -> BoxFuture<'static, Result<Option<Payload>, StreamError>> {
         match self {
+            Self::Call(Reply::Later(begin), handling) => {
+                handling.run(soon(begin)).map(|answer| payload(answer).map(Some)).boxed()
+            }
             Self::Call(Reply::Single(answer), handling) => {
                 handling.run(answer).map(|answer| payload(answer).map(Some)).boxed()
             }
@@ -94,6 +139,7 @@ impl Found {
 
     fn many(self) -> BoxStream<'static, Item> {
         match self {
+            Self::Call(Reply::Later(begin), handling) => stream::once(handling.run(soon(begin)).map(payload)).boxed(),
             Self::Call(Reply::Single(answer), handling) => stream::once(handling.run(answer).map(payload)).boxed(),
             Self::Call(Reply::Stream(answers), handling) => handling.stream(answers).map(payload).boxed(),
             Self::Whole(responder, request, items, handling) => {
@@ -125,6 +171,17 @@ impl Responder for Answering {
         }
     }
 
+    fn answer(&self, request: Payload, replier: Replier) {
+        match self.open(request, Interaction::RequestResponse, None) {
+            Ok(Found::Call(Reply::Later(begin), _)) => {
+                let later = replier.later();
+                begin(Box::new(move |answer| later.send(payload(answer).map(Some))));
+            }
+            Ok(found) => replier.run(found.one()),
+            Err(error) => replier.run(future::ready(Err(stream_error(error))).boxed()),
+        }
+    }
+
     fn request_stream(&self, request: Payload) -> BoxStream<'static, Item> {
         self.stream(request, Interaction::RequestStream, None)
     }
@@ -136,6 +193,26 @@ impl Responder for Answering {
     fn metadata_push(&self, metadata: Bytes) {
         self.table.whole().for_each(|responder| responder.metadata_push(metadata.clone()));
     }
+}
+
+fn handling(left: Option<Duration>, metadata: Option<Bytes>) -> Handling {
+    Handling::new(left.map(|left| Instant::now() + left)).with_metadata(metadata)
+}
+
+/// Where a part of these bytes stands in them.
+fn within(whole: &[u8], part: &str) -> Range<usize> {
+    let at = part.as_ptr().addr().wrapping_sub(whole.as_ptr().addr());
+    if at <= whole.len() { at..at + part.len() } else { 0..0 }
+}
+
+/// An answer that is given later, awaited.
+async fn soon(begin: impl FnOnce(Respond)) -> Result<Answer, RpcError> {
+    let (sender, answer) = oneshot::channel();
+    begin(Box::new(move |answer| {
+        // Who has gone does not want to know.
+        let _ = sender.send(answer);
+    }));
+    answer.await.unwrap_or_else(|_| Err(RpcError::application("the handler of this request failed")))
 }
 
 fn data(item: Item) -> Result<Bytes, RpcError> {

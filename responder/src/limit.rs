@@ -45,6 +45,12 @@ impl<D: Dispatch> Dispatch for Limited<D> {
 /// The same reply, which gives its permit back when it is over or dropped.
 fn holding(reply: Reply, permit: OwnedSemaphorePermit) -> Reply {
     match reply {
+        Reply::Later(begin) => Reply::Later(Box::new(move |respond| {
+            begin(Box::new(move |answer| {
+                drop(permit);
+                respond(answer);
+            }));
+        })),
         Reply::Single(answer) => Reply::Single(answer.inspect(move |_| drop(permit)).boxed()),
         Reply::Stream(answers) => Reply::Stream(
             answers

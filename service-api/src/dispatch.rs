@@ -35,8 +35,14 @@ pub struct Request {
     pub items: Option<BoxStream<'static, Result<Bytes, RpcError>>>,
 }
 
+/// Takes the one answer of a request, from anywhere; dropped, the request fails.
+pub type Respond = Box<dyn FnOnce(Result<Answer, RpcError>) + Send>;
+
 /// What a service does with a request; dropping it stops the handler. Each answer says how it is encoded.
 pub enum Reply {
+    /// One answer, which the service gives later: for one that answers many requests at once, without a task for each. It is
+    /// told at once whom to answer, and not told when nobody waits any more.
+    Later(Box<dyn FnOnce(Respond) + Send>),
     /// One answer. Zero bytes are an answer too.
     Single(BoxFuture<'static, Result<Answer, RpcError>>),
     /// Answers until the end or the first error.
@@ -80,6 +86,7 @@ impl fmt::Debug for Request {
 impl fmt::Debug for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Later(_) => "Later(..)",
             Self::Single(_) => "Single(..)",
             Self::Stream(_) => "Stream(..)",
         })

@@ -62,6 +62,16 @@ impl Incoming {
         if is_stream { Reply::Stream(stream::once(answer).boxed()) } else { Reply::Single(answer.boxed()) }
     }
 
+    /// Answers with one value that is given later, from anywhere.
+    pub fn later<T, E>(self, handler: impl FnOnce(Box<dyn FnOnce(Result<T, E>) + Send>) + Send + 'static) -> Reply
+    where
+        T: Serialize + 'static,
+        E: ServiceError,
+    {
+        let encode = self.encode();
+        Reply::Later(Box::new(move |respond| handler(Box::new(move |answer| respond(encode(answer))))))
+    }
+
     /// Answers, if asked, with nothing once the handler is done.
     pub fn one_way(self, handler: impl Future<Output = ()> + Send + 'static) -> Reply {
         self.unary(handler.map(Ok::<(), RpcError>))

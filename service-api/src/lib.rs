@@ -71,7 +71,7 @@ pub use call::{AnswerStream, OneWayCall, StreamCall, UnaryCall, UnaryFuture};
 pub use caller::{Answer, Call, CallOptions, Caller, Retry};
 pub use client::Client;
 pub use contract::{Argument, Contract, Method, Shape};
-pub use dispatch::{Dispatch, Interaction, Reply, Request};
+pub use dispatch::{Dispatch, Interaction, Reply, Request, Respond};
 pub use encoding::{Encoding, EncodingError};
 pub use error::{CallError, Delivery, RpcError};
 pub use futures::Stream;

@@ -204,7 +204,7 @@ async fn an_answer_is_in_the_first_wanted_encoding_that_has_a_form_for_it() {
         let server: Arc<dyn Dispatch> = Arc::new(NotesServer::new(Pad));
         match server.dispatch(method, Interaction::RequestResponse, request).unwrap() {
             Reply::Single(answer) => answer.await.unwrap(),
-            Reply::Stream(_) => panic!("one answer was asked for"),
+            reply => panic!("{reply:?}"),
         }
     }
     let said = |encoding, data: &'static [u8]| Answer { encoding, data: Bytes::from_static(data) };

@@ -29,13 +29,19 @@ impl Arrived<'_> {
         }
     }
 
-    /// Small payloads are copied, so that one kept for long pins no read block.
-    fn into_payload(self) -> Payload {
+    /// Small payloads are copied, so that one kept for long pins no read block. Metadata that is the same as the last one's
+    /// is shared with it: of requests of one kind it often is.
+    fn into_payload(self, last: &mut Bytes) -> Payload {
         match self {
-            Self::Small(frame) => Payload {
-                metadata: frame.metadata().map(Bytes::copy_from_slice),
-                data: Bytes::copy_from_slice(frame.data()),
-            },
+            Self::Small(frame) => {
+                let metadata = frame.metadata().map(|metadata| {
+                    if **last != *metadata {
+                        *last = Bytes::copy_from_slice(metadata);
+                    }
+                    last.clone()
+                });
+                Payload { metadata, data: Bytes::copy_from_slice(frame.data()) }
+            }
             Self::Large(frame) => {
                 let (metadata, data) = frame.into_parts();
                 Payload { metadata, data }
@@ -61,13 +67,15 @@ pub(super) struct Dispatch {
     shared: Arc<Shared>,
     responder: Arc<dyn Responder>,
     joiner: Joiner,
+    /// Metadata of the last small frame that had some.
+    metadata: Bytes,
     is_server: bool,
 }
 
 impl Dispatch {
     pub(super) fn new(shared: Arc<Shared>, responder: Arc<dyn Responder>, is_server: bool) -> Self {
         let Config { max_payload, max_unfinished, .. } = shared.config;
-        Self { shared, responder, joiner: Joiner::new(max_payload, max_unfinished), is_server }
+        Self { shared, responder, joiner: Joiner::new(max_payload, max_unfinished), metadata: Bytes::new(), is_server }
     }
 
     /// Handles one frame.
@@ -120,7 +128,8 @@ impl Dispatch {
         let is_fragment = follows(view) || (self.joiner.held() > 0 && self.joiner.is_partial(stream));
         if !is_fragment {
             let (kind, bits, n) = (view.kind(), view.flags(), view.request_n());
-            self.whole(stream, kind, bits, n, arrived.into_payload());
+            let payload = arrived.into_payload(&mut self.metadata);
+            self.whole(stream, kind, bits, n, payload);
             return Ok(());
         }
         if view.kind() == FrameType::Payload && !self.takes_fragment(stream) {

@@ -10,6 +10,7 @@
 //!   Inlet <----- frames ----- dispatch <--- driver (reads; one task per connection)
 //!                                |
 //!   Pump, Answer (spawned only if not done at the first poll; credit and stop come through their Job)
+//!   Later (answered from anywhere, without a task)
 //!     |
 //!     v  frames copied into
 //!   Outgoing ---- written by whoever holds the claim: driver, caller, or a write task while the socket is full
@@ -35,6 +36,7 @@ mod message;
 mod outgoing;
 mod payload;
 mod pump;
+mod replier;
 mod responder;
 mod response;
 mod room;
@@ -52,5 +54,6 @@ pub use failure::CallFailure;
 pub use inbound::Inbound;
 pub use lease::Lease;
 pub use payload::{Item, Payload};
+pub use replier::{Later, Replier};
 pub use responder::Responder;
 pub use response::ResponseStream;

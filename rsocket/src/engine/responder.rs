@@ -1,4 +1,4 @@
-use super::{Inbound, Item, Payload};
+use super::{Inbound, Item, Payload, Replier};
 use crate::error::{ErrorCode, StreamError};
 use bytes::Bytes;
 use futures::future::{self, BoxFuture};
@@ -21,6 +21,12 @@ pub trait Responder: Send + Sync + 'static {
     fn request_response(&self, request: Payload) -> BoxFuture<'static, Result<Option<Payload>, StreamError>> {
         drop(request);
         Box::pin(future::ready(Err(refusal())))
+    }
+
+    /// The same, for who answers many requests at once without a task for each: the answer may be given later, from
+    /// anywhere. By default it is what [`request_response`](Self::request_response) makes.
+    fn answer(&self, request: Payload, replier: Replier) {
+        replier.run(self.request_response(request));
     }
 
     /// A request with many answers. The stream is polled only while the peer has given credit.

@@ -1,16 +1,16 @@
-use super::answer::{Answer, Oneway, Outcome};
+use super::answer::Oneway;
 use super::inbound::Inbound;
 use super::inlet::Inlet;
 use super::job::Job;
 use super::payload::Payload;
 use super::pump::Pump;
+use super::replier::Replier;
 use super::responder::Responder;
 use super::shared::{Entry, Shared, error_frame};
 use crate::error::{ErrorCode, StreamError};
 use crate::frame::{FrameType, StreamId};
 use crate::stream::{Halves, Role};
-use futures::FutureExt;
-use futures::future::{BoxFuture, ready};
+use futures::future::BoxFuture;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ pub(super) fn serve(shared: &Arc<Shared>, responder: &dyn Responder, request: Re
     }
     let outcome = catch_unwind(AssertUnwindSafe(|| match kind {
         FrameType::RequestFnf => fire(shared, responder.fire_and_forget(request.payload)),
-        FrameType::RequestResponse => answer(shared, stream, responder.request_response(request.payload)),
+        FrameType::RequestResponse => responder.answer(request.payload, Replier::new(shared.clone(), stream)),
         _ => produce(shared, responder, request),
     }));
     if outcome.is_err() {
@@ -67,7 +67,7 @@ fn is_admitted(shared: &Arc<Shared>, kind: FrameType, stream: StreamId) -> bool 
 
 /// The first poll, by the task that reads: without its budget, which belongs to the reading, and without a waker, as
 /// the future is polled again at once by its own task if it is not done.
-fn first_poll<T>(future: &mut BoxFuture<'static, T>) -> Poll<T> {
+pub(super) fn first_poll<T>(future: &mut BoxFuture<'static, T>) -> Poll<T> {
     pin!(unconstrained(future)).poll(&mut Context::from_waker(Waker::noop()))
 }
 
@@ -76,20 +76,6 @@ fn fire(shared: &Arc<Shared>, mut handler: BoxFuture<'static, ()>) {
         && let Some(oneway) = Oneway::new(shared.clone())
     {
         shared.runtime.spawn(oneway.run(handler));
-    }
-}
-
-fn answer(shared: &Arc<Shared>, stream: StreamId, mut handler: BoxFuture<'static, Outcome>) {
-    if let Poll::Ready(outcome) = first_poll(&mut handler) {
-        if shared.state.lock().has_room(&shared.config) {
-            return shared.send_answer(stream, None, &outcome);
-        }
-        handler = ready(outcome).boxed();
-    }
-    let job = Arc::new(Job::new(1));
-    if register(shared, stream, FrameType::RequestResponse, &job, None, false) {
-        let answer = Answer::new(shared.clone(), stream, job);
-        shared.runtime.spawn(answer.run(handler));
     }
 }
 
@@ -117,7 +103,7 @@ fn produce(shared: &Arc<Shared>, responder: &dyn Responder, request: Request) {
     }
 }
 
-fn register(
+pub(super) fn register(
     shared: &Shared,
     stream: StreamId,
     kind: FrameType,
@@ -138,12 +124,12 @@ fn register(
 /// The responder panicked before its future or stream existed, or at the first poll.
 fn panicked(shared: &Arc<Shared>, kind: FrameType, stream: StreamId) {
     tracing::error!(stream, ?kind, "a responder panicked");
-    if kind == FrameType::RequestFnf {
+    // Its replier has said so, when it was dropped.
+    if matches!(kind, FrameType::RequestFnf | FrameType::RequestResponse) {
         return;
     }
     let mut state = shared.state.lock();
-    let is_ended_by_guard = kind != FrameType::RequestResponse
-        && state.streams.get_mut(&stream).is_none_or(|entry| !entry.halves().is_open(Role::Responder));
+    let is_ended_by_guard = state.streams.get_mut(&stream).is_none_or(|entry| !entry.halves().is_open(Role::Responder));
     if is_ended_by_guard {
         return;
     }

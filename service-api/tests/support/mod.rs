@@ -9,7 +9,9 @@ use bytes::Bytes;
 use futures::future::{self, BoxFuture};
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt, TryStreamExt};
-use towline_service_api::{Accept, Answer, Call, Caller, Dispatch, Encoding, Interaction, Reply, Request, RpcError};
+use towline_service_api::{
+    Accept, Answer, Call, Caller, Dispatch, Encoding, Interaction, Reply, Request, Respond, RpcError,
+};
 
 /// Calls a [`Dispatch`] directly and remembers the calls. One-way calls are run to their end.
 pub(crate) struct Loopback {
@@ -51,6 +53,7 @@ impl Loopback {
 
     fn answers(reply: Result<Reply, RpcError>) -> BoxStream<'static, Result<Answer, RpcError>> {
         let answers = match reply {
+            Ok(Reply::Later(begin)) => stream::once(soon(begin)).boxed(),
             Ok(Reply::Stream(answers)) => answers,
             Ok(Reply::Single(answer)) => stream::once(answer).boxed(),
             Err(error) => stream::once(future::ready(Err(error))).boxed(),
@@ -101,9 +104,17 @@ pub(crate) async fn call(
     let arguments = Bytes::copy_from_slice(arguments);
     let request = Request { encoding, accept: Accept::default(), arguments, items: None };
     let answers: Vec<Answer> = match server.dispatch(method, interaction, request)? {
+        Reply::Later(begin) => vec![soon(begin).await?],
         Reply::Single(answer) => vec![answer.await?],
         Reply::Stream(answers) => answers.try_collect().await?,
     };
     assert!(answers.iter().all(|answer| answer.encoding.is_none()), "nothing else was asked for");
     Ok(answers.into_iter().map(|answer| answer.data).collect())
+}
+
+/// An answer that is given later, awaited.
+async fn soon(begin: Box<dyn FnOnce(Respond) + Send>) -> Result<Answer, RpcError> {
+    let (sender, answer) = futures::channel::oneshot::channel();
+    begin(Box::new(move |outcome| drop(sender.send(outcome))));
+    answer.await.expect("it is answered")
 }

@@ -5,6 +5,7 @@ mod endings;
 mod fragments;
 mod hostile;
 mod keepalive;
+mod later;
 mod layers;
 mod lease;
 mod requester;

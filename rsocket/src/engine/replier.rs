@@ -1,0 +1,92 @@
+use super::answer::{Answer, Outcome};
+use super::job::Job;
+use super::payload::Payload;
+use super::serve::{first_poll, register};
+use super::shared::Shared;
+use crate::error::{ErrorCode, StreamError};
+use crate::frame::{FrameType, StreamId};
+use futures::FutureExt;
+use futures::future::{BoxFuture, ready};
+use std::fmt;
+use std::sync::Arc;
+use std::task::Poll;
+
+/// A request-response that has to be answered. Dropped, it is answered ERROR\[APPLICATION_ERROR\].
+#[derive(Debug)]
+pub struct Replier(Open);
+
+/// The same, with its stream kept open until it is answered. Dropped, it is answered ERROR\[APPLICATION_ERROR\].
+#[derive(Debug)]
+pub struct Later(Open);
+
+struct Open {
+    shared: Arc<Shared>,
+    stream: StreamId,
+    /// Of a stream that is registered.
+    job: Option<Arc<Job>>,
+    is_done: bool,
+}
+
+impl Replier {
+    pub(super) fn new(shared: Arc<Shared>, stream: StreamId) -> Self {
+        Self(Open { shared, stream, job: None, is_done: false })
+    }
+
+    /// Answers with what a future makes: it is polled once now, and if it is not done then, in a task of its own.
+    pub fn run(mut self, mut handler: BoxFuture<'static, Result<Option<Payload>, StreamError>>) {
+        let Open { shared, stream, .. } = &self.0;
+        if let Poll::Ready(outcome) = first_poll(&mut handler) {
+            if shared.state.lock().has_room(&shared.config) {
+                shared.send_answer(*stream, None, &outcome);
+                self.0.is_done = true;
+                return;
+            }
+            handler = ready(outcome).boxed();
+        }
+        let job = Arc::new(Job::new(1));
+        if register(shared, *stream, FrameType::RequestResponse, &job, None, false) {
+            let answer = Answer::new(shared.clone(), *stream, job);
+            shared.runtime.spawn(answer.run(handler));
+        }
+        self.0.is_done = true;
+    }
+
+    /// Answers later. Until then the request counts as being served, and may be cancelled.
+    pub fn later(mut self) -> Later {
+        let Open { shared, stream, .. } = &self.0;
+        let job = Arc::new(Job::new(1));
+        let is_open = register(shared, *stream, FrameType::RequestResponse, &job, None, false);
+        let later = Open { shared: shared.clone(), stream: *stream, job: Some(job), is_done: !is_open };
+        self.0.is_done = true;
+        Later(later)
+    }
+}
+
+impl Later {
+    /// Answers, unless the request was cancelled. The answer is queued however much waits already, and written together
+    /// with others that are given at the same time. `None` completes without a payload.
+    pub fn send(mut self, outcome: Result<Option<Payload>, StreamError>) {
+        self.0.send(&outcome);
+    }
+}
+
+impl Open {
+    fn send(&mut self, outcome: &Outcome) {
+        if !std::mem::replace(&mut self.is_done, true) {
+            self.shared.send_answer(self.stream, self.job.as_ref(), outcome);
+            self.shared.flush_soon();
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.send(&Err(StreamError::new(ErrorCode::APPLICATION_ERROR, "the handler of this request failed")));
+    }
+}
+
+impl fmt::Debug for Open {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Open").field("stream", &self.stream).finish_non_exhaustive()
+    }
+}
