@@ -8,7 +8,7 @@
 //! No two frames of a run belong to one stream, so the order within streams is kept by ending the run; the order of what
 //! goes to one link is kept within it.
 
-use super::dispatch::{Dispatch, Plan};
+use super::dispatch::{Dispatch, Growth, Plan};
 use crate::link::{Begin, Delivered, Departure, Effect, Link, Opened, Opening, Packet, Refusal, Serial, Step, Touched};
 use bytes::{Buf, BytesMut};
 use rsocket::frame::{FrameRef, LENGTH};
@@ -29,7 +29,7 @@ struct Item {
     /// Where it stands in the read buffer, with its length.
     at: Range<usize>,
     /// See [`Plan`].
-    append: Option<usize>,
+    growth: Option<Growth>,
     stream: StreamId,
     step: Step,
     stage: Stage,
@@ -55,7 +55,7 @@ pub(super) struct Run {
     effects: Vec<Effect<Arc<Link>>>,
     /// The frames by their items, if they were cut out of the buffer.
     wires: Vec<BytesMut>,
-    /// A request with what was appended to it.
+    /// A request with what was added to it.
     longer: Option<BytesMut>,
 }
 
@@ -96,9 +96,9 @@ impl Run {
     pub(super) fn push(&mut self, at: Range<usize>, stream: StreamId, step: Step, plan: Option<Plan>) {
         let (word, bit) = place(stream);
         self.streams[word] |= bit;
-        let append = plan.as_ref().and_then(|plan| plan.append);
+        let growth = plan.as_ref().and_then(|plan| plan.growth);
         let stage = plan.map_or(Stage::Later, |plan| Stage::Request(plan.to));
-        self.items.push(Item { at, append, stream, step, stage });
+        self.items.push(Item { at, growth, stream, step, stage });
     }
 
     /// Relays all of it and takes it off the front of the buffer. Returns how many bytes that were.
@@ -157,16 +157,16 @@ impl Run {
                     if !item.stage.is_for(&to) {
                         continue;
                     }
-                    let mut packet = match (item.append, wires.get_mut(nth)) {
+                    let mut packet = match (item.growth, wires.get_mut(nth)) {
                         (None, None) => Packet::Small(buffer.range(item.at.clone())),
                         (None, Some(wire)) => Packet::Large(std::mem::take(wire)),
-                        (Some(at), wire) => {
+                        (Some(growth), wire) => {
                             let wire = match wire {
                                 Some(wire) => &wire[..],
                                 None => buffer.range(item.at.clone()),
                             };
                             let longer = longer.get_or_insert_default();
-                            dispatch.append(FrameRef::checked(&wire[LENGTH..]), at, longer);
+                            dispatch.grow(FrameRef::checked(&wire[LENGTH..]), growth, longer);
                             Packet::Small(longer)
                         }
                     };

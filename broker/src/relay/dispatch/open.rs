@@ -32,12 +32,13 @@ fn interaction(kind: FrameType) -> Interaction {
 pub(crate) struct Dispatch {
     relay: Arc<Relay>,
     link: Arc<Link>,
-    /// The hash of the app's uuid, and what the broker's own services are told of it.
+    /// The hash of the app's uuid.
     sticky: u64,
-    caller: BytesMut,
     rng: fastrand::Rng,
     /// What is added to requests of this app that do not name the type of their data.
     appended: Framing,
+    /// The same for the broker's own services, which are told who calls.
+    called: Framing,
     /// Requests of this read, by interaction, not yet counted.
     requests: [u64; 4],
 }
@@ -45,8 +46,16 @@ pub(crate) struct Dispatch {
 /// A request that is relayed without a further look.
 pub(crate) struct Plan {
     pub to: Arc<Link>,
-    /// Where in its metadata the type of its data is to be added, if it does not say.
-    pub append: Option<usize>,
+    pub growth: Option<Growth>,
+}
+
+/// What is added to the metadata of a planned request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Growth {
+    /// Who calls, in front of it.
+    has_caller: bool,
+    /// The type of its data, where it does not say.
+    at: Option<usize>,
 }
 
 /// A request whose metadata is all here.
@@ -86,8 +95,11 @@ struct Found<'t> {
 impl Dispatch {
     pub(crate) fn new(relay: Arc<Relay>, link: Arc<Link>, app: &App) -> Self {
         let caller = caller::entry(&link, app);
-        let appended = Framing { before: Vec::new(), after: link.dialect.data_entry.to_vec() };
-        Self { relay, link, sticky: hash(&app.uuid), caller, rng: fastrand::Rng::new(), appended, requests: [0; 4] }
+        let after = || link.dialect.data_entry.to_vec();
+        let appended = Framing { before: Vec::new(), after: after() };
+        let called = Framing { before: caller.to_vec(), after: after() };
+        let (sticky, rng, requests) = (hash(&app.uuid), fastrand::Rng::new(), [0; 4]);
+        Self { relay, link, sticky, rng, appended, called, requests }
     }
 
     pub(crate) fn meters(&self) -> &Meters {
@@ -180,7 +192,7 @@ impl Dispatch {
         };
         let rng = &mut self.rng;
         let picked = pick(endpoints, Asked::default(), &[], &mut |below| rng.u64(..below))?;
-        if picked.link.dialect.form != form || picked.link.kind == LinkKind::Memory {
+        if picked.link.dialect.form != form {
             return None;
         }
         self.requests[interaction(step.kind) as usize] += 1;
@@ -188,12 +200,20 @@ impl Dispatch {
             picked.link.anticipate();
         }
         let lacks_mime = form == Form::Composite && !route.has_mime && !self.link.dialect.data_entry.is_empty();
-        Some(Plan { to: picked.link.clone(), append: lacks_mime.then_some(route.well_formed) })
+        let growth = Growth { has_caller: self.tells(&picked.link), at: lacks_mime.then_some(route.well_formed) };
+        let is_grown = growth.has_caller || growth.at.is_some();
+        Some(Plan { to: picked.link.clone(), growth: is_grown.then_some(growth) })
     }
 
-    /// Writes a request with what its plan appends, in place of what `wire` holds.
-    pub(crate) fn append(&self, frame: FrameRef<'_>, at: usize, wire: &mut BytesMut) {
-        self.appended.write(frame, true, Some(at), wire);
+    /// Whether this link is told who calls.
+    fn tells(&self, to: &Link) -> bool {
+        to.kind == LinkKind::Memory && self.link.kind == LinkKind::App
+    }
+
+    /// Writes a request with what its plan adds, in place of what `wire` holds.
+    pub(crate) fn grow(&self, frame: FrameRef<'_>, growth: Growth, wire: &mut BytesMut) {
+        let framing = if growth.has_caller { &self.called } else { &self.appended };
+        framing.write(frame, true, growth.at, wire);
     }
 
     /// A planned request was not taken: other endpoints are tried, if it was an endpoint that refused.
@@ -414,8 +434,8 @@ impl Dispatch {
     fn framing(&self, to: &Link, has_mime: bool, metadata: usize) -> Result<Option<Framing>, Failure> {
         let from = &self.link.dialect;
         let mut framing = Framing::default();
-        if to.kind == LinkKind::Memory && self.link.kind == LinkKind::App {
-            framing.before.extend_from_slice(&self.caller);
+        if self.tells(to) {
+            framing.before.extend_from_slice(&self.called.before);
         }
         match (from.form, to.dialect.form) {
             (Form::Composite, Form::Composite) => {}
