@@ -14,11 +14,27 @@ mod publishing;
 mod world;
 
 use std::time::Duration;
-use towline_requester::builtin::{GroupStatus, TopicsClient};
+use towline_requester::builtin::{Delivery, GroupStatus, TopicsClient};
 use world::SOON;
 
 async fn soon<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(SOON, future).await.expect("it comes soon")
+}
+
+/// The dead letters of billing, once so many can be read: they are counted before they are synced.
+async fn dead_letters(topics: &TopicsClient, count: usize) -> Vec<Delivery> {
+    soon(async {
+        let mut looks = tokio::time::interval(Duration::from_millis(5));
+        loop {
+            looks.tick().await;
+            let dead =
+                topics.dead_letters("orders".to_owned(), "billing".to_owned(), None, None).await.expect("a list");
+            if dead.len() >= count {
+                return dead;
+            }
+        }
+    })
+    .await
 }
 
 /// Waits until this is so of a group, which tells nobody that it changes.

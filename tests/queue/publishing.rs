@@ -3,6 +3,7 @@
 use crate::world::{SOON, World, earliest};
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
+use std::future::IntoFuture;
 use std::time::Duration;
 use tokio::time::timeout;
 use towline_service_api::builtin::{Durability, Message, QueueError, Receipt, TopicConfig};
@@ -59,6 +60,80 @@ async fn a_batch_is_stored_whole_or_not_at_all() {
     let refused = world.queue().publish_batch("orders".to_owned(), batch(&["c", &large]), None).await;
     assert!(matches!(refusal(refused), QueueError::TooLarge { limit: 100, .. }));
     assert_eq!(world.publish("orders", "d").await, 2, "nothing of the batch was stored");
+}
+
+#[tokio::test]
+async fn what_is_published_is_stored_in_the_order_of_the_calls_whichever_they_are() {
+    let world = World::with("orders", config()).await;
+    let queue = world.queue();
+    let publish = |text: &str| queue.publish("orders".to_owned(), Message::text(text), None).into_future();
+    let batch = ["2", "3"].map(Message::text).to_vec();
+    let batch = queue.publish_batch("orders".to_owned(), batch, None).into_future();
+    let many = ["6", "7"].map(Message::text);
+    let many = queue.publish_many("orders".to_owned(), None, None, stream::iter(many));
+    let many = many.prefetch(64).start().map(|receipt| receipt.expect("a receipt").offset).collect::<Vec<_>>();
+    let all = async { futures::join!(publish("0"), publish("1"), batch, publish("4"), publish("5"), many) };
+    let (a, b, batch, c, d, many) = timeout(SOON, all).await.expect("they are stored");
+    let single = [a, b, c, d].map(|confirmed| confirmed.expect("it is stored").offset);
+    assert_eq!(single, [0, 1, 4, 5].map(Some));
+    assert_eq!((batch.expect("stored").offsets, many), (vec![Some(2), Some(3)], vec![Some(6), Some(7)]));
+}
+
+#[tokio::test]
+async fn of_messages_that_come_together_each_is_stored_or_refused_by_itself() {
+    let world = World::with("orders", TopicConfig { max_message_bytes: Some(100), ..config() }).await;
+    world.topics().create("other".to_owned(), None).await.expect("created");
+    let queue = world.queue();
+    let publish = |(topic, message): (&str, Message)| queue.publish(topic.to_owned(), message, None).into_future();
+    let large = "x".repeat(200);
+    let counted = |sequence| Message::text("counted").sequence("p", sequence);
+    let calls = [
+        ("orders", counted(1)),
+        ("other", Message::text("a")),
+        ("orders", Message::text(large)),
+        ("orders", counted(3)),
+        ("nowhere", Message::text("b")),
+        ("orders", Message { text: None, ..counted(2) }),
+        ("orders", counted(3)),
+        ("other", Message::text("c").delay(Duration::from_secs(600))),
+        ("other", Message::text("d")),
+        ("orders", Message::text("e").id("x")),
+        ("orders", Message::text("e").id("x")),
+    ];
+    let outcomes = timeout(SOON, futures::future::join_all(calls.map(publish))).await.expect("each is answered");
+    let shown = outcomes.into_iter().map(|outcome| match outcome {
+        Ok(confirmed) => format!("{} {:?} {}", confirmed.topic, confirmed.offset, confirmed.duplicate),
+        refused => format!("{:?}", refusal(refused)).split([' ', '{']).next().unwrap_or_default().to_owned(),
+    });
+    let expected = [
+        "orders Some(0) false",
+        "other Some(0) false",
+        "TooLarge",
+        "SequenceGap",
+        "UnknownTopic",
+        "InvalidMessage",
+        "orders Some(1) false",
+        "other None false",
+        "other Some(1) false",
+        "orders Some(2) false",
+        "orders Some(2) true",
+    ];
+    assert_eq!(shown.collect::<Vec<_>>(), expected);
+}
+
+#[tokio::test]
+async fn messages_that_come_together_fill_a_topic_to_its_depth_and_no_further() {
+    let world = World::with("orders", TopicConfig { max_depth_messages: Some(10), ..config() }).await;
+    let publish =
+        |n: usize| world.queue().publish("orders".to_owned(), Message::text(n.to_string()), None).into_future();
+    let calls = futures::future::join_all((0..30).map(publish));
+    let outcomes = timeout(SOON, calls).await.expect("each is answered");
+    for (n, outcome) in outcomes.into_iter().enumerate() {
+        match outcome {
+            Ok(confirmed) => assert_eq!((confirmed.offset, n < 10), (Some(n as u64), true)),
+            refused => assert!(matches!(refusal(refused), QueueError::TopicFull { limit: 10, .. }) && n >= 10),
+        }
+    }
 }
 
 #[tokio::test]

@@ -79,20 +79,36 @@ impl Shared {
     /// # Errors
     /// REJECTED: publishers have more on their way than the broker holds.
     pub(crate) fn hold(self: &Arc<Self>, messages: usize, bytes: usize) -> Result<Hold, QueueError> {
-        let bytes = bytes + COST * messages;
-        let held = self.intake.fetch_add(bytes, Ordering::Relaxed);
-        let hold = Hold { shared: self.clone(), bytes };
-        if held + bytes > self.intake_max && held > 0 {
-            self.meters.over_budget.increment(1);
+        let mut hold = Hold::none(self);
+        hold.take(bytes + COST * messages)?;
+        Ok(hold)
+    }
+}
+
+impl Hold {
+    pub(crate) fn none(shared: &Arc<Shared>) -> Self {
+        Self { shared: shared.clone(), bytes: 0 }
+    }
+
+    /// Takes room for one more message.
+    ///
+    /// # Errors
+    /// As of [`Shared::hold`].
+    pub(crate) fn more(&mut self, bytes: usize) -> Result<(), QueueError> {
+        self.take(bytes + COST)
+    }
+
+    fn take(&mut self, bytes: usize) -> Result<(), QueueError> {
+        let shared = &self.shared;
+        let held = shared.intake.fetch_add(bytes, Ordering::Relaxed);
+        if held + bytes > shared.intake_max && held > 0 {
+            shared.intake.fetch_sub(bytes, Ordering::Relaxed);
+            shared.meters.over_budget.increment(1);
             let text = "more was published than the broker holds before it is confirmed";
             return Err(QueueError::Rpc(RpcError::rejected(text, Some(RETRY_AFTER))));
         }
-        Ok(hold)
-    }
-
-    /// Whether more would be held now.
-    pub(crate) fn has_room(&self) -> bool {
-        self.intake.load(Ordering::Relaxed) < self.intake_max
+        self.bytes += bytes;
+        Ok(())
     }
 }
 

@@ -6,7 +6,7 @@
 //! ```text
 //!  control   health, registry, topics (discovery, configuration: later)
 //!  starter   what the Java starters call on their broker, in Hessian
-//!  queue     durable topics, on a link of their own so that bulk publishing delays no health probe
+//!  queue     durable topics, on a link and a thread of their own so that bulk publishing delays nobody else
 //! ```
 
 mod caller;
@@ -27,8 +27,9 @@ use crate::relay::{Relay, attach};
 use rsocket::engine::{Connection, Payload};
 use rsocket::transport::memory_pair;
 use std::sync::Arc;
+use tokio::runtime::Runtime;
 use towline_responder::{App, AppBuilder, Serve, StartError};
-use towline_service_api::builtin::{HealthServer, QueueServer, RegistryServer, TopicsServer};
+use towline_service_api::builtin::{HealthServer, RegistryServer, TopicsServer};
 
 /// The broker's own services.
 #[derive(Debug)]
@@ -36,6 +37,34 @@ pub(crate) struct Services {
     apps: Vec<App>,
     starter: Connection,
     topics: Arc<Folder>,
+    _thread: Thread,
+}
+
+/// Where topics are served: beside the threads that relay, so that neither waits for the other.
+#[derive(Debug)]
+struct Thread(Option<Runtime>);
+
+impl Thread {
+    fn start() -> std::io::Result<Self> {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        Ok(Self(Some(builder.worker_threads(1).thread_name("towline-queue").enable_all().build()?)))
+    }
+
+    async fn run<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> T {
+        let runtime = self.0.as_ref().expect("it is there until it is dropped");
+        match runtime.spawn(task).await {
+            Ok(outcome) => outcome,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl Services {
@@ -72,8 +101,10 @@ pub(crate) async fn mount(
         .serve(HealthServer::new(health::Check::new(relay.registry.routes().clone())))
         .serve(RegistryServer::new(registry::Register::new(relay.clone())))
         .serve(TopicsServer::new(topics::Administration::new(topics.clone())));
-    let queue = link(relay, "towline.queue").serve(QueueServer::new(queue::Topics::new(topics.clone())));
-    Ok(Services { apps: vec![control.start().await?, queue.start().await?], starter, topics })
+    let queue = link(relay, "towline.queue").serve(queue::Publishing::new(queue::Topics::new(topics.clone())));
+    let thread = Thread::start().expect("a thread can be started while the broker starts");
+    let apps = vec![control.start().await?, thread.run(queue.start()).await?];
+    Ok(Services { apps, starter, topics, _thread: thread })
 }
 
 /// One end of a link inside the process, as an app.

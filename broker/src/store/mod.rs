@@ -44,14 +44,14 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// # Errors
     /// A batch that cannot be kept is refused whole, before anything of it is: see [`StoreError`].
     fn append(&self, batch: Batch, durability: Durability) -> Result<Ticket, StoreError> {
-        let Tickets { mut placed, receipt } = self.append_all(vec![batch], durability);
+        let Tickets { mut placed, receipt } = self.append_all(std::slice::from_ref(&batch), durability);
         let placed = placed.pop().unwrap_or(Err(StoreError::Closed))?;
         Ok(Ticket { placed, receipt })
     }
 
     /// The same of several batches, in their order: each is kept or refused by itself, and one receipt says when all that are
     /// kept are as durable as they have to be. Nothing else comes between them.
-    fn append_all(&self, batches: Vec<Batch>, durability: Durability) -> Tickets;
+    fn append_all(&self, batches: &[Batch], durability: Durability) -> Tickets;
 
     /// Messages of a topic from an offset on, in their order; only those whose durability is reached.
     ///

@@ -1,14 +1,15 @@
 //! Publishing: what is checked before a message is stored, and how its publisher hears of it.
 
 use super::Topic;
+use super::awaited::Awaited;
 use super::intake::Intake;
 use crate::mq::message::Content;
 use crate::mq::shared::Hold;
 use crate::mq::{names, refusal, settings};
-use crate::store::{self, Batch, Dedup, Op, Placed, Publish, Receipt, StoreError};
+use crate::store::{self, Batch, Dedup, Op, Placed, Publish, StoreError};
 use bytes::Bytes;
 use std::sync::Arc;
-use towline_service_api::builtin::{Confirmation, Durability, Message, OnFull, QueueError, TopicConfig};
+use towline_service_api::builtin::{Durability, Message, OnFull, QueueError, TopicConfig};
 
 /// The most a message may be scheduled ahead, in milliseconds.
 const AHEAD: u64 = 400 * 24 * 60 * 60 * 1000;
@@ -16,12 +17,12 @@ const AHEAD: u64 = 400 * 24 * 60 * 60 * 1000;
 const HEADERS: usize = 64;
 
 /// A message that was checked, as it is stored.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Incoming {
     pub(crate) content: Bytes,
     pub(crate) dedup: Option<Dedup>,
     /// The producer's own words, for errors.
-    producer: Option<(String, u64)>,
+    pub(super) producer: Option<(String, u64)>,
     /// The id it can be cancelled by, and when it is to be delivered.
     pub(crate) id: Option<String>,
     pub(crate) due: Option<u64>,
@@ -31,10 +32,8 @@ pub(crate) struct Incoming {
 #[derive(Debug)]
 pub(crate) struct Accepted {
     topic: Arc<Topic>,
-    pub(crate) placed: Vec<Placed>,
-    receipt: Option<Receipt>,
-    timestamp: u64,
-    started: tokio::time::Instant,
+    placed: Vec<Placed>,
+    receipt: Awaited,
     _hold: Hold,
 }
 
@@ -91,10 +90,10 @@ impl Topic {
         Ok(Incoming { content, dedup, producer, id, due })
     }
 
-    /// A message that was refused by [`Self::read`] uses up its sequence, so that its producer can go on.
-    pub(crate) fn skip(&self, producer: Option<String>, sequence: Option<u64>) {
-        let (Some(producer), Some(sequence)) = (producer, sequence) else { return };
-        let op = Op::Skip { topic: self.id, producer: digest(&producer), sequence };
+    /// A message that [`Self::read`] refused uses up its sequence all the same, so that its producer can go on. What came
+    /// before it has to be stored.
+    pub(crate) fn skip(&self, producer: &str, sequence: u64) {
+        let op = Op::Skip { topic: self.id, producer: digest(producer), sequence };
         let batch = Batch { ops: vec![op], now: self.shared.clock.now() };
         // It is before whatever the producer sends next, as it is in the log.
         let _ = self.shared.store.append(batch, store::Durability::Memory);
@@ -112,6 +111,20 @@ impl Topic {
         Ok(())
     }
 
+    /// What its messages are stored as, if this much is asked for.
+    ///
+    /// # Errors
+    /// `invalid-message`.
+    pub(super) fn needed(&self, asked: Option<Durability>) -> Result<store::Durability, QueueError> {
+        let own = self.rest.read().config.durability.unwrap_or_default();
+        match asked {
+            Some(asked) if own == Durability::Memory && asked != own => {
+                Err(refusal::invalid_message("a topic in memory stores nothing: leave durability out"))
+            }
+            asked => Ok(settings::stored(asked.unwrap_or(own).max(own))),
+        }
+    }
+
     /// Stores messages, in the order of the calls; all of them or none.
     ///
     /// # Errors
@@ -122,16 +135,7 @@ impl Topic {
         durability: Option<Durability>,
     ) -> Result<Accepted, QueueError> {
         self.check_open()?;
-        let asked = {
-            let rest = self.rest.read();
-            let own = rest.config.durability.unwrap_or_default();
-            match durability {
-                Some(asked) if own == Durability::Memory && asked != own => {
-                    return Err(refusal::invalid_message("a topic in memory stores nothing: leave durability out"));
-                }
-                asked => settings::stored(asked.unwrap_or(own).max(own)),
-            }
-        };
+        let asked = self.needed(durability)?;
         let bytes: usize = messages.iter().map(|message| message.content.len()).sum();
         let hold = self.shared.hold(messages.len(), bytes)?;
         let (count, mut producer) = (messages.len() as u64, None);
@@ -140,16 +144,11 @@ impl Topic {
             Op::Publish(Publish { topic: self.id, content: message.content, dedup: message.dedup })
         };
         let ops: Vec<Op> = messages.into_iter().map(publish).collect();
-        let timestamp = self.shared.clock.now();
         let mut intake = self.intake.lock();
         self.check_depth(&mut intake, count, bytes as u64)?;
-        let ticket = self.shared.store.append(Batch { ops, now: timestamp }, asked).map_err(|error| match error {
-            StoreError::SequenceGap { expected } => {
-                let (producer, sequence) = producer.unwrap_or_default();
-                QueueError::SequenceGap { producer, sequence, expected }
-            }
-            error => refusal::of_store(&self.name, error),
-        })?;
+        let batch = Batch { ops, now: self.shared.clock.now() };
+        let refused = |error| self.refused(error, producer);
+        let ticket = self.shared.store.append(batch, asked).map_err(refused)?;
         let first = ticket.placed.iter().find_map(|placed| match placed {
             Placed::At(offset) => Some(*offset),
             Placed::Duplicate(_) => None,
@@ -160,18 +159,23 @@ impl Topic {
         }
         drop(intake);
         self.shared.meters.published.increment(count);
-        Ok(Accepted {
-            topic: self.clone(),
-            placed: ticket.placed,
-            receipt: Some(ticket.receipt),
-            timestamp,
-            started: tokio::time::Instant::now(),
-            _hold: hold,
-        })
+        let receipt = Awaited::new(ticket.receipt, vec![self.clone()], ticket.placed.len());
+        Ok(Accepted { topic: self.clone(), placed: ticket.placed, receipt, _hold: hold })
+    }
+
+    /// What the store says of a message, or of a batch with this producer.
+    pub(super) fn refused(&self, error: StoreError, producer: Option<(String, u64)>) -> QueueError {
+        match error {
+            StoreError::SequenceGap { expected } => {
+                let (producer, sequence) = producer.unwrap_or_default();
+                QueueError::SequenceGap { producer, sequence, expected }
+            }
+            error => refusal::of_store(&self.name, error),
+        }
     }
 
     /// Refuses what a full topic does not take. How much may come before it can be full, is worked out now and then.
-    fn check_depth(&self, intake: &mut Intake, messages: u64, bytes: u64) -> Result<(), QueueError> {
+    pub(super) fn check_depth(&self, intake: &mut Intake, messages: u64, bytes: u64) -> Result<(), QueueError> {
         if intake.allowance.is_none_or(|(left, left_bytes)| left < messages || left_bytes < bytes) {
             let config = self.config();
             let limit = |limit: Option<u64>| limit.filter(|limit| *limit > 0);
@@ -216,59 +220,24 @@ impl Topic {
 impl Accepted {
     /// The place of each message, where it is known.
     pub(crate) fn offsets(&self) -> Vec<Option<u64>> {
-        let offset = |placed: &Placed| match placed {
-            Placed::At(offset) => Some(*offset),
-            Placed::Duplicate(offset) => *offset,
-        };
-        self.placed.iter().map(offset).collect()
+        self.placed.iter().map(|placed| place(placed).0).collect()
     }
 
     /// Waits until all are as durable as asked.
     ///
     /// # Errors
     /// What the store says: what became of them is in doubt then.
-    pub(crate) async fn reached(mut self) -> Result<store::Durability, QueueError> {
-        let reached = match &mut self.receipt {
-            Some(receipt) => receipt.await,
-            None => Err(StoreError::Closed),
-        };
-        self.receipt = None;
-        let meters = &self.topic.shared.meters;
-        let reached = reached.map_err(|error| refusal::of_store(&self.topic.name, error))?;
-        meters.confirm_seconds.record(self.started.elapsed().as_secs_f64());
-        self.topic.published();
-        Ok(reached)
-    }
-
-    /// The same of one message.
-    ///
-    /// # Errors
-    /// As [`Self::reached`].
-    pub(crate) async fn confirmed(self) -> Result<Confirmation, QueueError> {
-        let (topic, timestamp) = (self.topic.name.to_string(), self.timestamp);
-        let (offset, duplicate) = match self.placed.first() {
-            Some(Placed::At(offset)) => (Some(*offset), false),
-            Some(Placed::Duplicate(offset)) => (*offset, true),
-            None => (None, false),
-        };
-        let durability = settings::shown(self.reached().await?);
-        Ok(Confirmation { topic, offset, timestamp, durability, duplicate, due: None })
+    pub(crate) async fn reached(self) -> Result<(), QueueError> {
+        let Self { topic, receipt, .. } = self;
+        receipt.await.map(drop).map_err(|error| refusal::of_store(&topic.name, error))
     }
 }
 
-impl Drop for Accepted {
-    /// Its publisher has gone; the groups are to hear of it all the same.
-    fn drop(&mut self) {
-        if let Some(receipt) = self.receipt.take()
-            && let Ok(runtime) = tokio::runtime::Handle::try_current()
-        {
-            let topic = self.topic.clone();
-            runtime.spawn(async move {
-                if receipt.await.is_ok() {
-                    topic.published();
-                }
-            });
-        }
+/// The offset of a message, where it is known, and whether it was there already.
+pub(super) fn place(placed: &Placed) -> (Option<u64>, bool) {
+    match placed {
+        Placed::At(offset) => (Some(*offset), false),
+        Placed::Duplicate(offset) => (*offset, true),
     }
 }
 

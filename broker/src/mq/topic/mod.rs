@@ -3,15 +3,18 @@
 //! ```text
 //!  publish --check--> intake (a mutex) --batch--> the store ---receipt---> confirmed, and its groups are told
 //! ```
-//! Invariant: messages get their offsets in the order in which `accept` was called.
+//! Invariant: messages get their offsets in the order in which they were accepted.
 
 mod accept;
+mod awaited;
 mod groups;
 mod intake;
 mod keep;
+mod together;
 
-pub(crate) use accept::{Accepted, Incoming};
+pub(crate) use accept::Incoming;
 pub(crate) use intake::MARK;
+pub(crate) use together::{Coming, Together};
 
 use super::dispatcher::Dispatcher;
 use super::message::Content;
@@ -189,11 +192,6 @@ impl Topic {
     /// Messages that are not due yet.
     pub(crate) fn scheduled(&self) -> u64 {
         self.schedule.get().map_or(0, |schedule| schedule.len())
-    }
-
-    /// Whether more would be taken now.
-    pub(crate) fn has_room(&self) -> bool {
-        self.shared.has_room()
     }
 
     /// One group.

@@ -1,19 +1,22 @@
 //! `towline.Queue`, over the topics of this broker.
 //!
 //! ```text
-//!  begun      one message on its way        pipeline   a channel of them
+//!  publishing   calls of `publish`, without a task each        batcher   .. stored together        pipeline   a channel of them
 //! ```
 
-mod begun;
+mod batcher;
 mod pipeline;
+mod publishing;
 
 use super::caller::Caller;
 use crate::mq::{Ack, Dispatcher, Folder, Member, Queues, Settling, Topic, code, invalid_options};
-use begun::begin;
+use batcher::Batcher;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use pipeline::Pipeline;
+pub(in crate::services) use publishing::Publishing;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::oneshot;
 use towline_service_api::builtin::{
     Confirmation, ConsumeOptions, Delivery, Durability, GroupMode, Message, OnFull, Placement, Queue, QueueError,
     Receipt, RefusedSettle, Settle, Settled, SubscribeAck,
@@ -29,11 +32,13 @@ const LONGEST: u32 = 50_000;
 /// See the module.
 pub(in crate::services) struct Topics {
     folder: Arc<Folder>,
+    batcher: Arc<Batcher>,
 }
 
 impl Topics {
     pub(in crate::services) fn new(folder: Arc<Folder>) -> Self {
-        Self { folder }
+        let batcher = Arc::new(Batcher::new(folder.clone()));
+        Self { folder, batcher }
     }
 
     fn topic(&self, name: &str) -> Result<Arc<Topic>, QueueError> {
@@ -65,20 +70,24 @@ impl Queue for Topics {
         message: Message,
         durability: Option<Durability>,
     ) -> Result<Confirmation, QueueError> {
-        let begun = begin(self.queues(), &self.topic(&topic)?, message, durability)?;
-        begun.confirmed().await
+        let (sender, confirmation) = oneshot::channel();
+        // Who has gone does not want to know.
+        let done = move |outcome| drop(sender.send(outcome));
+        self.batcher.publish(topic, message, durability, Box::new(done));
+        confirmation
+            .await
+            .unwrap_or_else(|_| Err(QueueError::Rpc(RpcError::rejected("this broker is shutting down", None))))
     }
 
     async fn post(&self, topic: String, message: Message) {
-        let begun = self.topic(&topic).and_then(|topic| begin(self.queues(), &topic, message, None));
-        let outcome = match begun {
-            Ok(begun) => begun.confirmed().await.map(drop),
-            Err(error) => Err(error),
+        let folder = self.folder.clone();
+        let done = move |outcome: Result<Confirmation, QueueError>| {
+            if let Err(error) = outcome {
+                folder.meters().post_failed.increment(1);
+                tracing::debug!(%error, "a message that was posted is not stored");
+            }
         };
-        if let Err(error) = outcome {
-            self.folder.meters().post_failed.increment(1);
-            tracing::debug!(topic, %error, "a message that was posted is not stored");
-        }
+        self.batcher.publish(topic, message, None, Box::new(done));
     }
 
     async fn publish_batch(
@@ -96,6 +105,8 @@ impl Queue for Topics {
             let why = "messages that are not due yet are published one by one".to_owned();
             return Err(QueueError::InvalidMessage { why });
         }
+        // What was published before is before these.
+        self.batcher.flush();
         let accepted = topic.accept(messages, durability)?;
         let offsets = accepted.offsets();
         accepted.reached().await?;
@@ -109,13 +120,13 @@ impl Queue for Topics {
         on_full: Option<OnFull>,
         messages: Streaming<Message>,
     ) -> impl Stream<Item = Result<Receipt, QueueError>> {
-        let (found, queues) = (self.topic(&topic), self.queues());
+        let (found, queues, batcher) = (self.topic(&topic), self.queues(), self.batcher.clone());
         stream::once(async move {
             if on_full == Some(OnFull::DropOldest) {
                 return Err(invalid_options("onFull of publishMany is reject or wait".to_owned()));
             }
             let is_patient = on_full == Some(OnFull::Wait);
-            Ok(Pipeline::new(queues, found?, durability, is_patient, messages))
+            Ok(Pipeline::new(batcher, queues, found?, durability, is_patient, messages))
         })
         .try_flatten()
     }

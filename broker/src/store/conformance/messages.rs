@@ -66,7 +66,7 @@ pub async fn batches_that_come_together_are_kept_each_by_itself(engine: &dyn Eng
         batch(Vec::new()),
         batch(vec![publish(topic, "b"), publish(topic, "c")]),
     ];
-    let Tickets { placed, receipt } = subject.store.append_all(batches, Durability::Disk);
+    let Tickets { placed, receipt } = subject.store.append_all(&batches, Durability::Disk);
     assert_eq!(placed.len(), 4, "each has an outcome");
     assert_eq!(placed[1], Err(StoreError::UnknownTopic(unknown)), "refused whole");
     assert!(matches!(placed[2], Err(StoreError::BatchSize { .. })), "an empty one is none");
@@ -76,7 +76,7 @@ pub async fn batches_that_come_together_are_kept_each_by_itself(engine: &dyn Eng
     let expected: Vec<_> = kept.into_iter().zip(["a", "b", "c"].map(str::to_owned)).collect();
     assert_eq!(subject.contents(topic).await, expected, "in their order, and visible");
     let Tickets { placed, receipt } =
-        subject.store.append_all(vec![batch(vec![publish(unknown, "lost")])], Durability::Disk);
+        subject.store.append_all(&[batch(vec![publish(unknown, "lost")])], Durability::Disk);
     assert!(placed[0].is_err() && receipt.await.is_ok(), "nothing is waited for if nothing is kept");
 }
 

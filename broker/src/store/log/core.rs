@@ -20,7 +20,7 @@ use super::sealed::Directories;
 use super::segment::Segment;
 use super::sequence::{MAX_SEGMENT, Sequence};
 use super::unread::Unread;
-use crate::store::{Batch, Durability, Offset, Receipt, StoreError, Tickets, TopicId};
+use crate::store::{Batch, Durability, Offset, Receipt, StoreError, Ticket, Tickets, TopicId};
 use hashbrown::HashSet;
 use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
@@ -190,10 +190,9 @@ impl Core {
     }
 
     /// One batch by itself, for those who take the steps of the engine one by one.
-    #[cfg(test)]
-    pub(crate) fn append(&self, batch: &Batch, durability: Durability) -> Result<crate::store::Ticket, StoreError> {
+    pub(crate) fn append(&self, batch: &Batch, durability: Durability) -> Result<Ticket, StoreError> {
         let Tickets { mut placed, receipt } = self.append_all(std::slice::from_ref(batch), durability);
-        Ok(crate::store::Ticket { placed: placed.remove(0)?, receipt })
+        Ok(Ticket { placed: placed.remove(0)?, receipt })
     }
 
     /// A write or a sync has failed: nothing is confirmed any more.

@@ -134,8 +134,8 @@ impl Core {
 }
 
 impl Store for Log {
-    fn append_all(&self, batches: Vec<Batch>, durability: Durability) -> Tickets {
-        self.core.append_all(&batches, durability)
+    fn append_all(&self, batches: &[Batch], durability: Durability) -> Tickets {
+        self.core.append_all(batches, durability)
     }
 
     fn read(&self, topic: TopicId, from: Offset, limits: Limits) -> BoxFuture<'_, Result<Page, StoreError>> {

@@ -81,9 +81,9 @@ impl MemoryStore {
 }
 
 impl Store for MemoryStore {
-    fn append_all(&self, batches: Vec<Batch>, _: Durability) -> Tickets {
+    fn append_all(&self, batches: &[Batch], _: Durability) -> Tickets {
         let uptime = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.append_at(&batches, uptime)
+        self.append_at(batches, uptime)
     }
 
     fn read(&self, topic: TopicId, from: Offset, limits: Limits) -> BoxFuture<'_, Result<Page, StoreError>> {

@@ -1,0 +1,110 @@
+//! Calls of `publish` that came together, stored together.
+
+use crate::mq::{Coming, Folder, Incoming, Queues, Together, Topic};
+use parking_lot::Mutex;
+use std::future::poll_fn;
+use std::sync::Arc;
+use towline_service_api::builtin::{Confirmation, Durability, Message, QueueError};
+
+/// Takes what became of one message.
+pub(super) type Done = Box<dyn FnOnce(Result<Confirmation, QueueError>) + Send>;
+
+/// See the module.
+///
+/// What is published while the connection is read is stored once that is done, or before whatever else is published.
+pub(super) struct Batcher {
+    folder: Arc<Folder>,
+    waiting: Mutex<Vec<Waiting>>,
+    /// Held by whoever stores what waits: the order of the calls is that of the messages.
+    turn: Mutex<()>,
+}
+
+struct Waiting {
+    topic: String,
+    message: Message,
+    durability: Option<Durability>,
+    done: Done,
+}
+
+impl Batcher {
+    pub(super) fn new(folder: Arc<Folder>) -> Self {
+        Self { folder, waiting: Mutex::default(), turn: Mutex::default() }
+    }
+
+    /// Stores a message, and tells what became of it.
+    pub(super) fn publish(
+        self: &Arc<Self>,
+        topic: String,
+        message: Message,
+        durability: Option<Durability>,
+        done: Done,
+    ) {
+        let mut waiting = self.waiting.lock();
+        waiting.push(Waiting { topic, message, durability, done });
+        if waiting.len() == 1 {
+            drop(waiting);
+            let batcher = self.clone();
+            tokio::spawn(async move { batcher.flush() });
+        }
+    }
+
+    /// Stores what waits: what is published now is behind it.
+    pub(super) fn flush(&self) {
+        let _turn = self.turn.lock();
+        let waiting = std::mem::take(&mut *self.waiting.lock());
+        let mut coming = Vec::with_capacity(waiting.len());
+        let mut last: Option<Arc<Topic>> = None;
+        for Waiting { topic, message, durability, done } in waiting {
+            let found = match last.take().filter(|last| *last.name == *topic) {
+                Some(topic) => Ok(topic),
+                None => self.folder.queues_for(&topic).and_then(|queues| queues.topic(&topic)),
+            };
+            let topic = match found {
+                Ok(topic) => topic,
+                Err(error) => {
+                    done(Err(error));
+                    continue;
+                }
+            };
+            last = Some(topic.clone());
+            let producer = message.producer.clone().zip(message.sequence);
+            match topic.read(message) {
+                Ok(message) if message.due.is_some() => {
+                    let later = schedule(self.folder.queues().cloned(), topic, message);
+                    tokio::spawn(async move { done(later.await) });
+                }
+                Ok(message) => coming.push(Coming { topic, message, durability, whose: done }),
+                Err(error) => {
+                    if let Some((producer, sequence)) = producer {
+                        store(std::mem::take(&mut coming));
+                        topic.skip(&producer, sequence);
+                    }
+                    done(Err(error));
+                }
+            }
+        }
+        store(coming);
+    }
+}
+
+fn store(coming: Vec<Coming<Done>>) {
+    let (stored, refused) = Together::store(coming, false);
+    refused.into_iter().for_each(|(coming, error)| (coming.whose)(Err(error)));
+    for mut together in stored {
+        tokio::spawn(async move {
+            let outcome = poll_fn(|cx| together.poll_reached(cx)).await;
+            together.told(outcome).for_each(|(done, told)| done(told));
+        });
+    }
+}
+
+/// Keeps a message until it is due.
+pub(super) async fn schedule(
+    queues: Option<Arc<Queues>>,
+    topic: Arc<Topic>,
+    message: Incoming,
+) -> Result<Confirmation, QueueError> {
+    let gone = || QueueError::UnknownTopic { topic: topic.name.to_string() };
+    let due = message.due.unwrap_or_default();
+    queues.ok_or_else(gone)?.schedule(&topic, message, due).await
+}
