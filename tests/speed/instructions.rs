@@ -4,14 +4,17 @@
 //! Everything runs on one thread and in lockstep: a requester writes a batch over TCP, the responder reads all of it and
 //! writes as many answers, and so on; so the same instructions are executed every time, whatever else the machine does.
 //! The ends write bytes made beforehand, and the script counts the broker's connection tasks alone; `proxied` counts
-//! everything: a generated client and server, the libraries' engine and the broker between them.
+//! everything: a generated client and server, the libraries' engine and the broker between them; `publish` the same for a
+//! message to a durable topic, on all threads of the broker.
 //!
 //! Usage: `instructions SCENARIO OPERATIONS`.
 
-use rsocket::frame::{MAX_REQUEST_N, PayloadParts, SetupParts};
+use rsocket::frame::{LENGTH, MAX_REQUEST_N, PayloadParts, SetupParts, set_stream_id};
 use rsocket::metadata::{CompositeBuilder, mime, routing};
 use rsocket::{Frame, FrameType, flags};
+use serde::Serialize;
 use std::future::IntoFuture;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -20,6 +23,8 @@ use towline::config::Config;
 use towline::metrics::{Meters, recorder};
 use towline_responder::{App, RpcError, Serve, service};
 use towline_rsocket as rsocket;
+use towline_service_api::Encoding;
+use towline_service_api::builtin::Message;
 
 /// Requests that are under way at a time.
 const BATCH: usize = 32;
@@ -48,13 +53,14 @@ enum Scenario {
     Fnf,
     Item,
     Proxied,
+    Publish,
 }
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let [scenario, operations] = &arguments[..] else {
         // What `cargo test --benches` and `cargo bench` do is not what is counted.
-        println!("usage: instructions rpc|rpc-text|rpc-4k|fnf|item|proxied OPERATIONS; see .ci/instructions");
+        println!("usage: instructions rpc|rpc-text|rpc-4k|fnf|item|proxied|publish OPERATIONS; see .ci/instructions");
         return;
     };
     let scenario = match &scenario[..] {
@@ -64,18 +70,25 @@ fn main() {
         "fnf" => Scenario::Fnf,
         "item" => Scenario::Item,
         "proxied" => Scenario::Proxied,
+        "publish" => Scenario::Publish,
         other => panic!("no scenario is called {other}"),
     };
     let operations: usize = operations.parse().expect("a number of operations");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let operations = operations.next_multiple_of(BATCH);
     let address = runtime.block_on(broker());
-    if scenario == Scenario::Proxied {
-        let apps = runtime.block_on(apps(&address));
-        measured(&runtime, &apps.1, operations);
-    } else {
-        runtime.block_on(run(scenario, &address, operations));
+    match scenario {
+        Scenario::Proxied => {
+            let apps = runtime.block_on(apps(&address));
+            measured(&runtime, &apps.1, operations);
+        }
+        Scenario::Publish => {
+            let mut publisher = runtime.block_on(publisher(&address));
+            published(&runtime, &mut publisher, operations);
+        }
+        _ => runtime.block_on(run(scenario, &address, operations)),
     }
+    let _ = std::fs::remove_dir_all(folder());
     // Whatever ends with the process is no part of an operation.
     std::process::exit(0);
 }
@@ -84,6 +97,7 @@ fn main() {
 async fn broker() -> String {
     let mut config = Config::default();
     config.listen.addresses = vec!["tcp://127.0.0.1:0".parse().expect("an address")];
+    config.data.directory = folder();
     let meters = Arc::new(Meters::new(&recorder()));
     let broker = towline::Broker::start(config, meters).await.expect("a port of its own");
     let address = broker.addresses().remove(0);
@@ -92,9 +106,14 @@ async fn broker() -> String {
     address
 }
 
+/// Of this process alone.
+fn folder() -> PathBuf {
+    std::env::temp_dir().join(format!("towline-instructions-{}", std::process::id()))
+}
+
 async fn run(scenario: Scenario, address: &str, operations: usize) {
     match scenario {
-        Scenario::Proxied => unreachable!("counted as a whole"),
+        Scenario::Proxied | Scenario::Publish => unreachable!("counted as a whole"),
         Scenario::Rpc { size, is_typed } => {
             let data = vec![7; size];
             let request = |stream| request(FrameType::RequestResponse, stream, 0, is_typed, &data);
@@ -157,6 +176,17 @@ impl End {
         let mut bytes = vec![0; len];
         self.0.read_exact(&mut bytes).await.expect("the broker writes");
         bytes
+    }
+}
+
+impl End {
+    /// Reads so many answers to their end.
+    async fn read_frames(&mut self, count: usize) {
+        for _ in 0..count {
+            let head = self.read(3).await;
+            let frame = self.read(usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2])).await;
+            assert_eq!(frame[4] >> 2, FrameType::Payload as u8, "{}", String::from_utf8_lossy(&frame));
+        }
     }
 }
 
@@ -230,6 +260,42 @@ fn measured(runtime: &tokio::runtime::Runtime, client: &App, operations: usize) 
             let batch = (0..BATCH).map(|_| calls.echo("x".repeat(128)).into_future());
             let answers = futures::future::join_all(batch).await;
             assert!(answers.iter().all(|answer| answer.as_ref().is_ok_and(|text| text.len() == 128)));
+        }
+    });
+}
+
+/// A call of one of the broker's own services, in MessagePack.
+fn call(stream: u32, route: &str, arguments: &impl Serialize) -> Frame {
+    let tags = routing::write_tags([route]).expect("short tags");
+    let mime = mime::Mime::Name(b"application/x-msgpack");
+    let metadata = CompositeBuilder::new().entry(mime::ROUTING, &tags).message_mime(mime).finish();
+    let data = Encoding::MessagePack.encode(arguments).expect("plain values");
+    let parts = PayloadParts { metadata: Some(&metadata), data: &data };
+    Frame::request(FrameType::RequestResponse, stream, 0, 0, parts)
+}
+
+/// A connection, and a topic.
+async fn publisher(address: &str) -> End {
+    let mut end = End::connect(address, "").await;
+    end.write(call(1, "towline.Topics.create", &("counted",)).wire()).await;
+    end.read_frames(1).await;
+    end
+}
+
+/// Batches of messages, each confirmed before the next.
+fn published(runtime: &tokio::runtime::Runtime, publisher: &mut End, operations: usize) {
+    let call = call(1, "towline.Queue.publish", &("counted", Message::new(vec![7; 128])));
+    let mut calls = Vec::new();
+    runtime.block_on(async {
+        for batch in 0..operations / BATCH {
+            calls.clear();
+            for nth in 0..BATCH {
+                let begin = calls.len();
+                calls.extend_from_slice(call.wire());
+                set_stream_id(&mut calls[begin + LENGTH..], (2 * (batch * BATCH + nth) + 3) as u32);
+            }
+            publisher.write(&calls).await;
+            publisher.read_frames(BATCH).await;
         }
     });
 }

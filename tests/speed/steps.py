@@ -133,7 +133,7 @@ def idle(connections, of=None):
 
 def flat(peers, log, quick):
     """What a request costs the broker as services and instances grow, each time beside one of each in the same round."""
-    count, window = (2, ["--seconds", "0.3", "--warmup", "0.2"]) if quick else (5, ["--seconds", "1", "--warmup", "0.5"])
+    count, window = (2, ["--seconds", "0.3", "--warmup", "0.2"]) if quick else (9, ["--seconds", "1", "--warmup", "0.5"])
     # One instance at a time is called: together, their batches would be divided, which is the price of spreading load.
     axes = {"services": ([1, 1_000, 100_000], []), "instances": ([1, 10, 100, 1_000], ["--connections", "1", "--in-flight", "1"])}
     done = {axis: [] for axis in axes}
