@@ -52,7 +52,13 @@ impl Stream for Inbound {
 
 impl Drop for Inbound {
     fn drop(&mut self) {
-        if !self.is_done {
+        if self.is_done {
+            return;
+        }
+        // While the answers are made it is for their pump to tell: an error behind this says more than CANCEL.
+        if self.inlet.leave() {
+            self.shared.wake_pump(self.stream, &self.inlet);
+        } else {
             self.shared.cancel_items(self.stream, &self.inlet);
         }
     }

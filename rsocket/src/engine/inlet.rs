@@ -19,6 +19,10 @@ struct InletState {
     end: Option<Result<(), CallFailure>>,
     is_ended: bool,
     waker: Option<Waker>,
+    /// A pump tells the requester when the responder wants no more of it.
+    is_watched: bool,
+    /// The responder wants no more of it, and the requester has not been told.
+    is_left: bool,
 }
 
 /// What one poll of an [`Inlet`] found.
@@ -39,6 +43,8 @@ impl Inlet {
                 end: None,
                 is_ended: false,
                 waker: None,
+                is_watched: false,
+                is_left: false,
             }),
         }
     }
@@ -103,6 +109,29 @@ impl Inlet {
         drop(state);
         drop(replaced);
         Taken { item, grant }
+    }
+
+    /// A pump watches this from now on.
+    pub(super) fn watch(&self) {
+        self.state.lock().is_watched = true;
+    }
+
+    /// No pump watches it any more; true if the requester is still to be told that the responder has left.
+    pub(super) fn unwatch(&self) -> bool {
+        self.state.lock().is_watched = false;
+        self.take_left()
+    }
+
+    /// The responder wants no more; false if no pump will tell.
+    pub(super) fn leave(&self) -> bool {
+        let mut state = self.state.lock();
+        state.is_left = state.is_watched;
+        state.is_watched
+    }
+
+    /// Whether the responder has left, once.
+    pub(super) fn take_left(&self) -> bool {
+        std::mem::take(&mut self.state.lock().is_left)
     }
 
     /// How many items are still to be taken: known once the end is here.

@@ -1,3 +1,4 @@
+use super::inlet::Inlet;
 use super::job::{Gate, Job, Stop};
 use super::payload::Item;
 use super::room::Turn;
@@ -25,12 +26,21 @@ pub(super) struct Pump {
     has_room: bool,
     turn: Turn,
     is_done: bool,
+    /// Of a channel: the items the source is made from. Who drops them before an error has sent no CANCEL.
+    inlet: Option<Arc<Inlet>>,
 }
 
 impl Pump {
-    pub(super) fn new(shared: Arc<Shared>, stream: StreamId, job: Arc<Job>, items: BoxStream<'static, Item>) -> Self {
+    /// `inlet` is what a channel's items come through, watched since before the source was made.
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        stream: StreamId,
+        job: Arc<Job>,
+        items: BoxStream<'static, Item>,
+        inlet: Option<Arc<Inlet>>,
+    ) -> Self {
         let (parked, turn) = (None, Turn::default());
-        Self { shared, stream, job, items: Some(items), parked, has_room: false, turn, is_done: false }
+        Self { shared, stream, job, items: Some(items), parked, has_room: false, turn, is_done: false, inlet }
     }
 
     /// Goes on in a task of its own.
@@ -53,6 +63,7 @@ impl Pump {
                 Gate::Credit(credit) => credit,
                 Gate::Stopped(stop) => return self.stopped(stop, cx),
             };
+            self.tell_left();
             let Some(items) = &mut self.items else { return Poll::Ready(()) };
             if credit == 0 && (self.parked.is_some() || items.size_hint().1 != Some(0)) {
                 return Poll::Pending;
@@ -66,6 +77,7 @@ impl Pump {
                     Poll::Ready(next) => next,
                     Poll::Pending => {
                         self.has_room = false;
+                        self.tell_left();
                         return Poll::Pending;
                     }
                 },
@@ -77,11 +89,22 @@ impl Pump {
                     None => return self.done(),
                 },
                 Some(Err(error)) => return self.send_end(Err(error)),
-                None => return self.send_end(Ok(())),
+                None => {
+                    self.tell_left();
+                    return self.send_end(Ok(()));
+                }
             }
         }
+        self.tell_left();
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Tells the requester that no more of its items are wanted.
+    fn tell_left(&self) {
+        if let Some(inlet) = self.inlet.as_ref().filter(|inlet| inlet.take_left()) {
+            self.shared.cancel_items(self.stream, inlet);
+        }
     }
 
     fn stopped(&mut self, stop: Stop, cx: &mut Context<'_>) -> Poll<()> {
@@ -102,7 +125,17 @@ impl Pump {
         self.is_done = true;
         self.shared.leave(&mut self.turn);
         self.items = None;
+        self.unwatch();
         Poll::Ready(())
+    }
+
+    /// From here on whoever drops the items tells.
+    fn unwatch(&mut self) {
+        if let Some(inlet) = self.inlet.take()
+            && inlet.unwatch()
+        {
+            self.shared.cancel_items(self.stream, &inlet);
+        }
     }
 }
 
@@ -114,5 +147,6 @@ impl Drop for Pump {
             self.shared.send_end(self.stream, &self.job, Err(error));
             self.shared.flush();
         }
+        self.unwatch();
     }
 }

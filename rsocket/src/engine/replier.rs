@@ -72,15 +72,17 @@ impl Later {
 
 impl Open {
     fn send(&mut self, outcome: &Outcome) {
-        if !std::mem::replace(&mut self.is_done, true) {
-            self.shared.send_answer(self.stream, self.job.as_ref(), outcome);
-            self.shared.flush_soon();
-        }
+        self.is_done = true;
+        self.shared.send_answer(self.stream, self.job.as_ref(), outcome);
+        self.shared.flush_soon();
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
+        if self.is_done {
+            return;
+        }
         self.send(&Err(StreamError::new(ErrorCode::APPLICATION_ERROR, "the handler of this request failed")));
     }
 }

@@ -60,7 +60,7 @@ impl ResponseStream {
             }
         };
         if let Some((items, up)) = items.take().zip(up) {
-            Pump::new(self.shared.clone(), stream, up, items).spawn();
+            Pump::new(self.shared.clone(), stream, up, items, None).spawn();
         }
         self.step = Step::Sent(stream, inlet);
         Poll::Ready(Ok(()))

@@ -87,15 +87,16 @@ fn produce(shared: &Arc<Shared>, responder: &dyn Responder, request: Request) {
     if !register(shared, stream, kind, &job, inlet.clone(), is_complete) {
         return;
     }
-    let items = match inlet {
+    let items = match inlet.clone() {
         Some(inlet) => {
+            inlet.watch();
             let was_granted = !is_complete || inlet.arrived(None, true);
             debug_assert!(was_granted, "an end needs no credit");
             responder.request_channel(payload, Inbound::new(shared.clone(), stream, inlet))
         }
         None => responder.request_stream(payload),
     };
-    let mut pump = Pump::new(shared.clone(), stream, job, items);
+    let mut pump = Pump::new(shared.clone(), stream, job, items, inlet);
     let mut first = std::future::poll_fn(|cx| pump.poll(cx));
     let progress = pin!(unconstrained(&mut first)).poll(&mut Context::from_waker(Waker::noop()));
     if progress.is_pending() {

@@ -273,6 +273,17 @@ impl Shared {
         self.flush();
     }
 
+    /// Makes the pump of a channel look again.
+    pub(super) fn wake_pump(&self, stream: StreamId, inlet: &Arc<Inlet>) {
+        let state = self.state.lock();
+        let entry = state.streams.get(&stream).filter(|entry| entry.has_inlet(inlet));
+        let job = entry.and_then(Entry::job).cloned();
+        drop(state);
+        if let Some(job) = job {
+            job.wake();
+        }
+    }
+
     /// A consumer took items: grants more.
     pub(super) fn request_n(self: &Arc<Self>, stream: StreamId, inlet: &Arc<Inlet>, n: u32) {
         let mut state = self.state.lock();

@@ -112,6 +112,11 @@ async fn a_channel_takes_what_it_grants_and_ends_by_halves() {
         peer.send(Frame::cancel(stream)).await;
         assert!(peer.settled().await.is_empty());
         assert_eq!(engine.open_streams(), 0);
+        // It refuses all of it: the error says so, and no CANCEL before it.
+        peer.send(request(FrameType::RequestChannel, stream, 9, "refuse all")).await;
+        peer.expect(FrameType::Error, stream).await;
+        assert!(peer.settled().await.is_empty());
+        assert_eq!(engine.open_streams(), 0);
     })
     .await;
 }

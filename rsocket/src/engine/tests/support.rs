@@ -109,6 +109,11 @@ impl Responder for Notes {
                 drop(items);
                 stream::iter((0..3).map(|n| Ok(text(n.to_string())))).chain(stream::pending()).boxed()
             }
+            "refuse all" => stream::once(async move {
+                drop(items);
+                Err(StreamError::new(crate::ErrorCode::REJECTED, "no"))
+            })
+            .boxed(),
             "take 2" => items.take(2).chain(stream::pending()).boxed(),
             "done" => stream::empty().boxed(),
             _ => stream::iter([Ok(first)]).chain(items).boxed(),
