@@ -57,6 +57,7 @@ def main(results_in, to):
         marks_drawing="![The marks](benchmarks/marks.svg)" if has_marks else "",
         shapes="\n\n".join(section(results, step, title) for step, title in STEPS.items()),
         flat=flat(results),
+        scale=scale(results),
         topics="\n\n".join(section(results, step, title, "###") for step, title in TOPICS.items()),
         proxies=proxies(results),
         libraries=libraries(results),
@@ -199,6 +200,19 @@ def flat(results):
         return missing(results, "flat")
     rows = [[f"{int(at):,} {axis}", number(point["cpu_us"]), spread(point["ratio"])] for axis, points in axes.items() for at, point in points.items()]
     return table(["", "CPU us", "over one"], rows)
+
+
+def scale(results):
+    axes = marks.output(results, "scale")
+    if not axes:
+        return missing(results, "scale")
+    names = {"backlog": "messages in the topic", "topics": "topics"}
+    rows = [
+        [f"{int(at):,} {names[axis]}", number(point["cpu_us"]), spread(point["ratio"]), number(point["memory_mib"])]
+        for axis, points in axes.items()
+        for at, point in points.items()
+    ]
+    return table(["", "CPU us a message", "over the fewest", "private memory, MiB"], rows)
 
 
 def spread_of(values):

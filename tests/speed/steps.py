@@ -155,6 +155,23 @@ def flatness(rounds):
     return found
 
 
+def scale(peers, log, quick):
+    """What a message costs the broker, and what it holds, as the messages in a topic and the topics grow."""
+    count, window = (2, ["--seconds", "0.5", "--warmup", "0.2"]) if quick else (5, ["--seconds", "2", "--warmup", "0.5"])
+    axes = {"backlog": [10_000, 20_000] if quick else [10_000, 50_000, 5_000_000], "topics": [10, 100] if quick else [10, 10_000]}
+    shape = ["--shape", "8x32", "--durability", "os", "--folder", "target/speed/scratch", "--rounds", "1", *window]
+    done = {axis: [] for axis in axes}
+    for _ in range(count):
+        for axis, points in axes.items():
+            ran = {at: bench(["publish", *shape, f"--{axis}", str(at)], log) for at in points}
+            done[axis].append({at: run["shapes"][0]["rounds"][0]["broker"] for at, run in ran.items()})
+    found = {axis: flatness(rounds) for axis, rounds in done.items()}
+    for axis, rounds in done.items():
+        for at in rounds[0]:
+            found[axis][at]["memory_mib"] = statistics.median(r[at]["server_bytes"] for r in rounds) / 2**20
+    return {"output": found}
+
+
 def spread(values):
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
@@ -279,6 +296,7 @@ ALL = [
                               ["--shape", "8x32", "--durability", "os"])),
     Step("publish_many", topics("publish", {}, ["--pipelined"])),
     Step("consume", topics("consume", {"jetstream": "jetstream_default", "rabbitmq": "rabbitmq"}, window=filled)),
+    Step("scale", scale),
     Step("curves", compared("rpc", [], ["--preset", "curves"])),
     Step("flat", flat),
     Step("proxies", proxies_and_grpc),

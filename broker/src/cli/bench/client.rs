@@ -16,6 +16,7 @@ use tokio::time::{sleep, timeout, timeout_at};
 use super::cpu::{Processes, Reading};
 use super::flight::Flight;
 use super::histogram::Histogram;
+use super::memory::Memory;
 use super::pace::{Clock, Pace};
 use super::queue::Topics;
 use super::rsocket::Metadata;
@@ -97,6 +98,8 @@ pub(super) struct Sample {
     pub(super) behind: u64,
     /// Answers with a wrong length, without next and complete, or to no outstanding request.
     pub(super) wrong: u64,
+    /// Memory the server has written to and holds.
+    pub(super) server_bytes: u64,
 }
 
 /// Loads the server at `address` for one window; fails on any ERROR frame, lost connection or missing answer.
@@ -132,6 +135,7 @@ pub(super) async fn measure<T: Talk>(
         foreign_cores: usage.foreign_cores,
         behind,
         wrong,
+        server_bytes: Memory::of(processes.server)?.private,
     })
 }
 

@@ -12,6 +12,7 @@ use super::children::{self, Child};
 use super::client::{Sample, Shape, Window};
 use super::cpu::{Processes, Reading};
 use super::histogram::Histogram;
+use super::memory::Memory;
 
 /// The echo of the thin ends, as a trait.
 #[service(name = "bench.Proxied")]
@@ -89,6 +90,7 @@ pub(super) async fn measure(
         foreign_cores: usage.foreign_cores,
         behind: 0,
         wrong,
+        server_bytes: Memory::of(processes.server)?.private,
     })
 }
 

@@ -223,6 +223,7 @@ fn sample_json(sample: &Sample) -> Value {
         "rate": sample.rate, "p50_us": sample.p50_us, "p99_us": sample.p99_us,
         "server_cpu_us": sample.server_cpu_us, "load_cpu_us": sample.load_cpu_us,
         "foreign_cores": sample.foreign_cores, "behind": sample.behind, "wrong": sample.wrong,
+        "server_bytes": sample.server_bytes,
     })
 }
 

@@ -216,6 +216,7 @@ fn sample(rate: f64, foreign_cores: f64) -> Sample {
         foreign_cores,
         behind: 0,
         wrong: 0,
+        server_bytes: 1 << 20,
     }
 }
 

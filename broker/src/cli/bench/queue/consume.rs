@@ -9,7 +9,7 @@ use super::ours::{Publish, create};
 use super::pull::{Channel, GROUP, Prefetch, Pull};
 use super::rabbitmq::RabbitMq;
 use super::stage::{Kind, Side, Stage};
-use super::{FILLED_WITHIN, Level, QueueArgs, Topics, jetstream, ours};
+use super::{FILLED_WITHIN, FILLING, Level, QueueArgs, Topics, jetstream, ours};
 use crate::cli::bench::Failure;
 use crate::cli::bench::client::{self, Sample, Shape};
 use crate::cli::bench::compare::{self, Named};
@@ -18,9 +18,7 @@ use crate::cli::bench::report::{self, Comparison, Mark, Quantity, Run};
 
 /// What A is here.
 const SOURCE: &str = "a server that sends what credit allows, and stores and remembers nothing";
-/// Messages on their way while a topic is filled.
-const FILLING: usize = 256;
-const TOPICS: Topics = Topics { count: 1, level: Level::Disk, is_pipelined: false };
+const TOPICS: Topics = Topics { count: 1, level: Level::Disk, is_pipelined: false, backlog: 0 };
 const BASE: Shape = Shape { topics: Some(TOPICS), ..Shape::new(1, 256, 128) };
 
 /// Mark 16.

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use crate::cli::bench::Failure;
 use crate::cli::bench::client::Sample;
 use crate::cli::bench::cpu::{Processes, Reading};
+use crate::cli::bench::memory::Memory;
 use crate::cli::bench::wire::Link;
 
 const BUFFER: usize = 256 * 1024;
@@ -91,6 +92,7 @@ pub(super) async fn drain<C: Consume>(
         foreign_cores: usage.foreign_cores,
         behind: 0,
         wrong: taken.load(Relaxed) - total,
+        server_bytes: Memory::of(processes.server)?.private,
     })
 }
 

@@ -48,6 +48,8 @@ pub(super) struct Topics {
     level: Level,
     /// Over one channel of `publishMany` for each connection, where there is one.
     is_pipelined: bool,
+    /// Messages in the broker's first one before the load.
+    backlog: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -75,10 +77,13 @@ impl Topics {
         if self.is_pipelined {
             shape["over"] = json!("publishMany");
         }
+        if self.backlog > 0 {
+            shape["backlog"] = json!(self.backlog);
+        }
     }
 
     fn kept_bytes(self) -> u64 {
-        KEPT
+        if self.backlog > 0 { 0 } else { KEPT }
     }
 }
 
@@ -106,6 +111,8 @@ struct QueueArgs {
     output: Output,
 }
 
+/// Messages on their way while a topic is filled.
+const FILLING: usize = 256;
 /// What a topic is given to be filled, by the slowest of all sides.
 const FILLED_WITHIN: Duration = Duration::from_secs(300);
 /// What an administration is given for one question.

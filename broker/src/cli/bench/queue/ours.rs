@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::pack::{put_bytes, put_map, put_number, put_text};
-use super::{ASKED_WITHIN, Topics, name};
+use super::{ASKED_WITHIN, FILLED_WITHIN, FILLING, Topics, name};
 use crate::cli::bench::Failure;
 use crate::cli::bench::client::{self, Shape};
 use crate::cli::bench::requests::{REQUEST_N, put_payload, requested};
@@ -212,6 +212,16 @@ pub(super) async fn create(broker: SocketAddr, names: &[String], topics: Topics)
     let retained = topics.kept_bytes() / names.len() as u64;
     let config = json!({"durability": topics.level.name(), "retentionBytes": retained});
     ask(broker, "create", names.iter().map(|topic| json!({"topic": topic, "config": config}))).await
+}
+
+/// The topics of a run, the first with its backlog.
+pub(super) async fn prepare(broker: SocketAddr, topics: Topics) -> Result<(), Failure> {
+    create(broker, &(0..topics.count).map(name).collect::<Vec<_>>(), topics).await?;
+    if topics.backlog == 0 {
+        return Ok(());
+    }
+    let filling = PublishMany::new(Shape::new(1, FILLING, 128), Topics { count: 1, ..topics });
+    client::exchange(broker, (FILLING, topics.backlog), FILLED_WITHIN, filling).await
 }
 
 /// What a delivery to a consumer looks like, without what it may do without.

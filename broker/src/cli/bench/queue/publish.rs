@@ -26,7 +26,7 @@ const fn mark(
     over: &'static str,
     (first, goal): (f64, f64),
 ) -> Mark {
-    let topics = Some(Topics { count, level, is_pipelined: false });
+    let topics = Some(Topics { count, level, is_pipelined: false, backlog: 0 });
     let shape = Shape { topics, ..Shape::new(connections, in_flight, 128) };
     Mark { number, shape, over, quantity: Quantity::Rate, first, goal }
 }
@@ -60,6 +60,9 @@ pub(in crate::cli::bench) struct PublishArgs {
     /// Topics the messages go to in turn
     #[arg(long, default_value_t = 1, value_parser = whole(1, 100_000))]
     topics: u64,
+    /// Messages that are in the broker's first topic before, and stay there
+    #[arg(long, default_value_t = 0, value_parser = whole(0, 100_000_000))]
+    backlog: u64,
     /// What a confirmation means
     #[arg(long, value_enum, default_value_t = Level::Disk)]
     durability: Level,
@@ -87,7 +90,12 @@ pub(super) fn shape(text: &str) -> Result<(usize, usize), String> {
 /// Starts what is needed, measures every shape, prints the report.
 pub(in crate::cli::bench) async fn run(args: PublishArgs) -> Result<(), Failure> {
     let PublishArgs { queue, .. } = &args;
-    let topics = Topics { count: args.topics as usize, level: args.durability, is_pipelined: args.pipelined };
+    let topics = Topics {
+        count: args.topics as usize,
+        level: args.durability,
+        is_pipelined: args.pipelined,
+        backlog: args.backlog,
+    };
     let stage =
         Stage::set(queue.folder.as_deref(), args.durability, args.size as usize, &queue.serve_arg, &queue.peer).await?;
     for side in &stage.sides {

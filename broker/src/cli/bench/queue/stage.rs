@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::str::FromStr;
 
-use super::{Level, Topics, jetstream, name, ours, rabbitmq, redis, yardstick};
+use super::{Level, Topics, jetstream, ours, rabbitmq, redis, yardstick};
 use crate::cli::bench::Failure;
 use crate::cli::bench::children::Child;
 use crate::cli::bench::compare::Named;
@@ -73,7 +73,7 @@ impl Side {
     pub(super) async fn prepare(&self, topics: Topics) -> Result<(), Failure> {
         let outcome = match self.kind {
             Kind::Yardstick => Ok(()),
-            Kind::Broker => ours::create(self.address, &(0..topics.count).map(name).collect::<Vec<_>>(), topics).await,
+            Kind::Broker => ours::prepare(self.address, topics).await,
             Kind::Redis => redis::clear(self.address, topics).await,
             Kind::JetStream => jetstream::create(self.address).await,
             Kind::RabbitMq => rabbitmq::declare(self.address, topics.count).await,

@@ -18,7 +18,7 @@ use crate::cli::bench::requests::{REQUEST_N, put_payload, put_request_n};
 use crate::cli::bench::talk::{Heard, Talk};
 use crate::cli::bench::wire::{self, Frame as Rsocket, Inbox, Link};
 
-const TOPICS: Topics = Topics { count: 1, level: Level::Disk, is_pipelined: false };
+const TOPICS: Topics = Topics { count: 1, level: Level::Disk, is_pipelined: false, backlog: 0 };
 const SHAPE: Shape = Shape { topics: Some(TOPICS), ..Shape::new(1, 4, 3) };
 
 fn frames(bytes: &[u8]) -> Vec<Rsocket<'_>> {
