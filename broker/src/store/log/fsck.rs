@@ -317,7 +317,7 @@ fn repairs(report: &mut Report, survey: &Survey) {
     if report.cut_bytes > 0 {
         repairs.push(format!("leave out {} bytes at the end of the log that were never confirmed", report.cut_bytes));
     }
-    if survey.damage_count() > 0 || report.cut_bytes > 0 {
+    if survey.damage_count() > 0 || survey.is_cut {
         repairs.push("raise the head of every topic by 65,536, so that no offset is given twice".to_owned());
     }
     repairs.extend(survey.adopted.iter().map(|id| format!("count the sealed file {id:011x}, which no record names")));

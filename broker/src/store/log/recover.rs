@@ -98,10 +98,9 @@ fn decisions(survey: &mut Survey, group_max: usize) -> Vec<Vec<u8>> {
     let mut records = Vec::new();
     let is_damaged = survey.damage_count() > 0;
     records.extend(survey.chain.damage.iter().map(|(from, to)| Record::Damage { from: from.0, to: to.0 }));
-    let is_cut = survey.cut_bytes() > 0 || survey.has_rest && !survey.chain.is_clean;
     records.extend(survey.lost_topics.iter().map(|topic| Record::Lost { topic: *topic }));
     let keeps_heads = mutant::is_on(Mutant::HeadsNotRaised);
-    if (is_damaged || is_cut) && !keeps_heads {
+    if (is_damaged || survey.is_cut) && !keeps_heads {
         records.extend(survey.state.raise_heads(RAISE));
     } else if !survey.chain.is_clean && !keeps_heads {
         records.extend(survey.state.restore_weak_heads());

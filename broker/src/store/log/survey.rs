@@ -52,8 +52,8 @@ pub(crate) struct Survey {
     pub base: Sequence,
     /// No snapshot could be read: there never was one, or all are damaged.
     pub is_base_missing: bool,
-    /// There is something behind the last group that counts.
-    pub has_rest: bool,
+    /// What is behind the last group that counts may have given offsets.
+    pub is_cut: bool,
     /// Bytes of a group behind all others that is not whole.
     pub torn: u64,
     /// Topics the state of whose groups could not be read, and no opening has said so yet; the broker's: all of them.
@@ -106,7 +106,7 @@ impl Survey {
             spares: of_kind(Kind::Spare).collect(),
             base: base.sequence,
             is_base_missing,
-            has_rest: false,
+            is_cut: false,
             torn: 0,
             lost_topics: base.lost.iter().copied().collect(),
             next_id,
@@ -246,9 +246,15 @@ impl Survey {
     fn sort_segments(&mut self) {
         let replaced: BTreeSet<u64> = self.sealed.values().flat_map(|sealed| sealed.replaces().to_vec()).collect();
         let last = self.chain.kept.last().map_or(Sequence::default(), |group| group.header.sequence);
-        let newest = || self.segments.range(last.segment()..).map(|(_, scanned)| scanned);
-        self.has_rest = newest().any(|scanned| scanned.has_rest);
-        self.torn = newest().map(|scanned| scanned.torn(last)).sum();
+        let newest = || self.segments.range(last.segment()..);
+        self.torn = newest().map(|(_, scanned)| scanned.torn(last)).sum();
+        let is_clean = self.chain.is_clean;
+        let may_give = |(id, scanned): (&u64, &Scanned)| {
+            // Behind the group that closed the log only its mark comes, which gives none.
+            let is_mark = is_clean && *id == last.segment();
+            scanned.has_rest && !is_clean || scanned.torn(last) > 0 && !is_mark
+        };
+        self.is_cut = self.chain.cut > 0 || newest().any(may_give);
         let in_use: BTreeSet<u64> = self.chain.kept.iter().map(|group| group.header.sequence.segment()).collect();
         let damaged =
             |id: &u64| self.chain.damage.iter().any(|(from, to)| from.segment() <= *id && *id <= to.segment());
