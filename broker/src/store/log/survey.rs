@@ -68,6 +68,8 @@ struct Listed {
     files: BTreeSet<u64>,
     /// Those of which it still knows that others count in their place.
     gone: BTreeSet<u64>,
+    /// Those of which it still knows that nothing is kept.
+    dead: BTreeSet<u64>,
 }
 
 impl Survey {
@@ -118,7 +120,7 @@ impl Survey {
         for topic in &survey.lost_topics {
             survey.state.apply(&Record::Lost { topic: *topic });
         }
-        survey.sort_segments();
+        survey.sort_segments(listed.dead);
         Ok(survey)
     }
 
@@ -137,7 +139,8 @@ impl Survey {
     /// Applies the kept groups to the snapshot; the sealed files that count by what they say.
     fn replay(&mut self, base: Base) -> io::Result<Listed> {
         let mut base = base;
-        let mut listed = Listed { files: base.files.iter().copied().collect(), gone: BTreeSet::new() };
+        let files = base.files.iter().copied().collect();
+        let mut listed = Listed { files, gone: BTreeSet::new(), dead: BTreeSet::new() };
         for seen in &self.chain.kept {
             let sequence = seen.header.sequence;
             let segment = &self.segments[&sequence.segment()].segment;
@@ -152,6 +155,7 @@ impl Survey {
                 let Some(record) = Record::decode(record) else { continue };
                 if let Record::Sealed { file, replaces } = &record {
                     listed.gone.extend(replaces);
+                    listed.dead.extend(replaces.iter().filter(|_| *file == 0));
                     if sequence > base.sequence {
                         listed.files.extend(Some(*file).filter(|file| *file != 0));
                         listed.files.retain(|file| !replaces.contains(file));
@@ -242,9 +246,13 @@ impl Survey {
         Ok(())
     }
 
-    /// Segments that are replaced, hold nothing, or nothing that counts.
-    fn sort_segments(&mut self) {
-        let replaced: BTreeSet<u64> = self.sealed.values().flat_map(|sealed| sealed.replaces().to_vec()).collect();
+    /// Segments that are replaced or dead, hold nothing, or nothing that counts.
+    fn sort_segments(&mut self, dead: BTreeSet<u64>) {
+        let mut replaced = dead;
+        replaced.extend(self.sealed.values().flat_map(|sealed| sealed.replaces().to_vec()));
+        // Nobody needs what is missing there, or was cut by a recovery whose own segment has gone before.
+        let is_needed = |sequence: Sequence| !replaced.contains(&sequence.segment());
+        self.chain.damage.retain(|(from, to)| is_needed(*from) || is_needed(Sequence(to.0 - 1)));
         let last = self.chain.kept.last().map_or(Sequence::default(), |group| group.header.sequence);
         let newest = || self.segments.range(last.segment()..);
         self.torn = newest().map(|(_, scanned)| scanned.torn(last)).sum();
@@ -263,7 +271,7 @@ impl Survey {
             let file = scanned.segment.id;
             if replaced.contains(id) {
                 gone.push(*id);
-                self.removable.push((file, "a file that counts replaces it"));
+                self.removable.push((file, "nobody needs it any more"));
             } else if !in_use.contains(id) {
                 gone.push(*id);
                 if damaged(id) && (scanned.has_rest || !scanned.groups.is_empty()) {
