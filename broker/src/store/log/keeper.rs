@@ -210,7 +210,8 @@ impl Core {
         }
         let (id, seed) = self.fresh_file();
         let spare = FileId { kind: Kind::Spare, id, seed };
-        self.disk.create_filled(&spare.to_string(), self.settings.segment)?;
+        // Its length is to be certain, too.
+        self.disk.create_filled(&spare.to_string(), self.settings.segment)?.sync()?;
         self.disk.sync_dir()?;
         keeper.spares.push(spare);
         Ok(true)

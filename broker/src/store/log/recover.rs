@@ -12,6 +12,7 @@ use super::catalog::{Catalog, Held};
 use super::chain::Seen;
 use super::core::{Settings, Writer};
 use super::disk::Disk;
+use super::file::FileId;
 use super::group::{self, Header, Recovery};
 use super::scan::Scanned;
 use super::segment::Segment;
@@ -19,6 +20,7 @@ use super::sequence::Sequence;
 use super::survey::Survey;
 use crate::store::log::mutant::{self, Mutant};
 use crate::store::record::Record;
+use hashbrown::HashMap;
 use std::io;
 
 /// Heads are raised by so much after damage or a cut: nobody can have used more offsets that nothing tells of.
@@ -41,6 +43,7 @@ pub(crate) fn recover(
     settings: &Settings,
     seeds: &mut fastrand::Rng,
 ) -> io::Result<Opened> {
+    drop_unfinished(disk, &mut survey, settings)?;
     let mut groups = decisions(&mut survey, settings.group_max);
     let unsynced: Vec<Seen> = survey.unsynced().to_vec();
     // The originals of what is copied do not count any more.
@@ -91,6 +94,16 @@ pub(crate) fn recover(
     let position = position + mark.len() as u64;
     let writer = Writer { segment: newest, position, previous: sequence, recovery, is_marked: true, spare: Vec::new() };
     Ok(Opened { survey, catalog, writer, synced: sequence })
+}
+
+/// A spare file that is not as long as a segment is no reserve: whoever made it did not come to its end.
+fn drop_unfinished(disk: &dyn Disk, survey: &mut Survey, settings: &Settings) -> io::Result<()> {
+    let lengths: HashMap<String, u64> = disk.list()?.into_iter().collect();
+    let is_whole = |spare: &FileId| lengths.get(&spare.to_string()) == Some(&settings.segment);
+    let (whole, unfinished): (Vec<_>, Vec<_>) = std::mem::take(&mut survey.spares).into_iter().partition(is_whole);
+    survey.spares = whole;
+    survey.removable.extend(unfinished.into_iter().map(|spare| (spare, "it was never finished")));
+    Ok(())
 }
 
 /// What the recovery decided, as records: they are replayed like any others.

@@ -5,6 +5,7 @@ use crate::store::log::core::{Core, Settings};
 use crate::store::log::disk::simulated::{Operation, Simulated};
 use crate::store::log::disk::{Disk, File};
 use crate::store::log::engine::Log;
+use crate::store::log::file::{FileId, Kind};
 use crate::store::log::write::Wrote;
 use crate::store::{Durability, GroupId, Limits, Op, Progress, Store, StoreError, TopicId};
 use parking_lot::{Condvar, Mutex};
@@ -105,6 +106,37 @@ fn what_is_given_up_on_a_disk_without_any_room_gives_the_room_back() {
     assert!(is_given_up, "giving up is never refused for long");
     assert!(disk.free_space().expect("the disk tells") > used / 2, "most of it was given back");
     assert!(core.append(&batch(vec![publish(TOPIC, b"x")]), Durability::Disk).is_ok());
+}
+
+/// The process ended, or the power, before they were as long as a segment.
+#[test]
+fn spare_files_that_were_never_finished_are_no_reserve() {
+    let (disk, mut now) = (Simulated::new(11), 0);
+    let core = begin(&disk, settings(), &mut now);
+    append(&core, vec![publish(TOPIC, &[7; 1000])]);
+    settle(&core, &mut now);
+    drop(core);
+    disk.kill();
+    let unfinished = [0, 4096, 8192].map(|len| {
+        let spare = FileId { kind: Kind::Spare, id: 1000 + len, seed: 1 }.to_string();
+        disk.create(&spare, len).expect("there is room");
+        spare
+    });
+    // No room for a segment: it is the whole spare file that the recovery takes.
+    disk.set_capacity(Some(disk.list().expect("the disk tells").iter().map(|(_, len)| len).sum()));
+    let core = Core::open(Arc::new(disk.clone()), settings()).expect("there is room in reserve");
+    assert!(unfinished.iter().all(|spare| !disk.names().contains(spare)), "{:?}", disk.names());
+    disk.set_capacity(None);
+    for _ in 0..200 {
+        append(&core, vec![publish(TOPIC, &[7; 1000])]);
+        settle(&core, &mut now);
+    }
+    let whole = settings().segment;
+    let files = disk.list().expect("the disk tells");
+    let is_whole =
+        |(name, len): &(String, u64)| !name.starts_with("spare") && !name.starts_with("segment") || *len == whole;
+    assert!(files.iter().all(is_whole), "{files:?}");
+    assert_eq!(read_all(&core, TOPIC).len(), 201);
 }
 
 /// As [`settle`], on a disk where some step may be due for ever.
