@@ -6,6 +6,7 @@ mod damage;
 mod faults;
 mod finding;
 mod fsck;
+mod rare;
 mod replaced;
 mod simulation;
 mod steps;
