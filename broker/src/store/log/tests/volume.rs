@@ -5,6 +5,7 @@ use crate::store::log::core::Settings;
 use crate::store::log::engine::Log;
 use crate::store::{Durability, Limits, Op, Store, StoreError, TopicId};
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -72,6 +73,17 @@ async fn fill(log: &Log) -> u64 {
     panic!("it is never full");
 }
 
+/// Others take what is left, once the store does not take or give back any more by itself.
+async fn take_rest(log: &Log, others: &Path) {
+    let mut before = None;
+    while before != Some(log.stats().free_bytes) {
+        before = Some(log.stats().free_bytes);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    let mut others = fs::File::create(others).expect("there is room for a name");
+    while others.write_all(&[1; 4096]).is_ok() {}
+}
+
 async fn count(log: &Log) -> u64 {
     let (mut count, mut from) = (0, 0);
     loop {
@@ -107,9 +119,7 @@ fn a_full_volume_refuses_messages_alone_and_takes_them_when_there_is_room() {
         keep(&log, create(TOPIC, Durability::Disk)).await.expect("a topic is made");
         let kept = fill(&log).await;
         assert!(kept > 500, "{kept} messages in 32 MiB");
-        // Others take what was left.
-        let rest = log.stats().free_bytes;
-        fs::write(folder.join("others"), vec![1; rest as usize]).expect("there is so much room");
+        take_rest(&log, &folder.join("others")).await;
         for nth in 0..200u8 {
             let put = Op::Put { topic: TOPIC, key: vec![nth].into(), value: vec![nth].into() };
             keep(&log, put).await.expect("what is no message is taken");
