@@ -70,6 +70,8 @@ struct Listed {
     gone: BTreeSet<u64>,
     /// Those of which it still knows that nothing is kept.
     dead: BTreeSet<u64>,
+    /// What earlier openings found damaged.
+    damage: Vec<(Sequence, Sequence)>,
 }
 
 impl Survey {
@@ -120,7 +122,7 @@ impl Survey {
         for topic in &survey.lost_topics {
             survey.state.apply(&Record::Lost { topic: *topic });
         }
-        survey.sort_segments(listed.dead);
+        survey.sort_segments(&listed);
         Ok(survey)
     }
 
@@ -140,7 +142,7 @@ impl Survey {
     fn replay(&mut self, base: Base) -> io::Result<Listed> {
         let mut base = base;
         let files = base.files.iter().copied().collect();
-        let mut listed = Listed { files, gone: BTreeSet::new(), dead: BTreeSet::new() };
+        let mut listed = Listed { files, gone: BTreeSet::new(), dead: BTreeSet::new(), damage: Vec::new() };
         for seen in &self.chain.kept {
             let sequence = seen.header.sequence;
             let segment = &self.segments[&sequence.segment()].segment;
@@ -162,6 +164,7 @@ impl Survey {
                     }
                 }
                 match record {
+                    Record::Damage { from, to } => listed.damage.push((Sequence(from), Sequence(to))),
                     Record::Lost { topic: TopicId::BROKER } => self.lost_topics.clear(),
                     Record::Lost { topic } => drop(self.lost_topics.remove(&topic)),
                     _ => {}
@@ -247,8 +250,8 @@ impl Survey {
     }
 
     /// Segments that are replaced or dead, hold nothing, or nothing that counts.
-    fn sort_segments(&mut self, dead: BTreeSet<u64>) {
-        let mut replaced = dead;
+    fn sort_segments(&mut self, listed: &Listed) {
+        let mut replaced = listed.dead.clone();
         replaced.extend(self.sealed.values().flat_map(|sealed| sealed.replaces().to_vec()));
         // Nobody needs what is missing there, or was cut by a recovery whose own segment has gone before.
         let is_needed = |sequence: Sequence| !replaced.contains(&sequence.segment());
@@ -264,17 +267,21 @@ impl Survey {
         };
         self.is_cut = self.chain.cut > 0 || newest().any(may_give);
         let in_use: BTreeSet<u64> = self.chain.kept.iter().map(|group| group.header.sequence.segment()).collect();
-        let damaged =
-            |id: &u64| self.chain.damage.iter().any(|(from, to)| from.segment() <= *id && *id <= to.segment());
+        let is_in = |damage: &[(Sequence, Sequence)], id: &u64| {
+            damage.iter().any(|(from, to)| from.segment() <= *id && *id <= to.segment())
+        };
         let mut gone = Vec::new();
         for (id, scanned) in &self.segments {
             let file = scanned.segment.id;
-            if replaced.contains(id) {
+            if replaced.contains(id) && is_in(&listed.damage, id) {
+                gone.push(*id);
+                self.unexplained.push((file, "its groups are damaged"));
+            } else if replaced.contains(id) {
                 gone.push(*id);
                 self.removable.push((file, "nobody needs it any more"));
             } else if !in_use.contains(id) {
                 gone.push(*id);
-                if damaged(id) && (scanned.has_rest || !scanned.groups.is_empty()) {
+                if is_in(&self.chain.damage, id) && (scanned.has_rest || !scanned.groups.is_empty()) {
                     self.unexplained.push((file, "its groups are damaged"));
                 } else {
                     self.removable.push((file, "nothing in it counts"));

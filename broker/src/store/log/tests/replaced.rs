@@ -97,3 +97,39 @@ fn a_segment_that_was_sealed_comes_back_without_the_recovery_that_cut_it() {
 fn a_segment_nothing_of_which_was_kept_comes_back_without_the_recovery_that_cut_it() {
     comes_back(true);
 }
+
+/// What is damaged in it somebody may want to look at.
+#[test]
+fn a_damaged_segment_that_comes_back_is_put_aside_again() {
+    let (disk, mut now) = (Simulated::new(2), 0);
+    let core = open(&disk).expect("an empty folder opens");
+    append(&core, vec![create(TOPIC, Durability::Disk)]);
+    let first = segments(&disk).remove(0);
+    for _ in 0..20 {
+        append(&core, vec![publish(TOPIC, &[1; 1000])]);
+        assert_eq!(core.write(), Wrote::Group);
+        core.sync();
+    }
+    drop(core);
+    disk.kill();
+    let in_message = disk.contents(&first).windows(1000).position(|window| window == [1; 1000]).expect("it is there");
+    disk.flip(&first, 8 * in_message as u64);
+    let core = open(&disk).expect("it opens again");
+    assert_eq!(core.stats().damaged, 1);
+    let aside = format!("quarantine/{first}");
+    while !disk.names().contains(&aside) {
+        append(&core, vec![publish(TOPIC, &[2; 1000])]);
+        while core.write() == Wrote::Group {}
+        core.sync();
+        now += 1;
+        core.keep(now);
+    }
+    let messages = read_all(&core, TOPIC);
+    drop(core);
+    disk.kill();
+    // That it was put aside is lost.
+    disk.rename(&aside, &first).expect("it is there");
+    let core = open(&disk).expect("it opens again");
+    assert!(disk.names().contains(&aside), "{:?}", disk.names());
+    assert_eq!((core.stats().damaged, read_all(&core, TOPIC)), (0, messages));
+}
