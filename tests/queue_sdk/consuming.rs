@@ -78,7 +78,7 @@ async fn a_handler_that_fails_gets_it_again_until_it_is_a_dead_letter_and_it_can
     }
     let topics = world.topics();
     until(&topics, "billing", |group| group.depth == 0 && group.dead == 1).await;
-    let dead = dead_letters(&topics, 1).await;
+    let dead = dead_letters(&topics).await;
     assert_eq!((dead.len(), dead[0].text()), (1, Some("a")));
     assert_eq!(dead[0].headers.get("towline-dead-error").map(String::as_str), Some("the card is bad"));
     let moved = topics.redrive("orders".to_owned(), "billing".to_owned(), None, None).await.expect("it goes back");
@@ -96,7 +96,7 @@ async fn a_panic_and_a_verdict_are_seen_in_the_dead_letter() {
     soon(app.topic("orders").publish_batch(["panic", "verdict"].map(Message::text))).await.expect("they are stored");
     let topics = world.topics();
     until(&topics, "billing", |group| group.dead == 2 && group.depth == 0).await;
-    let dead = dead_letters(&topics, 2).await;
+    let dead = dead_letters(&topics).await;
     let why = |name: &str| dead.iter().map(|dead| dead.headers[name].clone()).collect::<Vec<_>>();
     assert_eq!(why("towline-dead-reason"), ["max-attempts", "rejected"]);
     let errors = why("towline-dead-error");

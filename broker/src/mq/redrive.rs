@@ -32,7 +32,7 @@ impl Queues {
         most: usize,
         bytes: usize,
     ) -> Result<Vec<Delivery>, QueueError> {
-        self.topic(topic)?.group(group)?;
+        self.topic(topic)?.group(group)?.buried().await;
         let Ok(dead) = self.topic(&names::dead_letter(topic, group)) else { return Ok(Vec::new()) };
         let sent_back = dead.group(GROUP).ok();
         let (mut found, mut size, mut from) = (Vec::new(), 0, from);
@@ -67,7 +67,7 @@ impl Queues {
         per_second: Option<u32>,
     ) -> Result<u64, QueueError> {
         let origin = self.topic(topic)?;
-        origin.group(group)?;
+        origin.group(group)?.buried().await;
         let Ok(dead) = self.topic(&names::dead_letter(topic, group)) else { return Ok(0) };
         let from_the_start = ConsumeOptions { start: Some(Start::Earliest), ..ConsumeOptions::default() };
         let settled = dead.ensure_group(GROUP, &from_the_start).await?;

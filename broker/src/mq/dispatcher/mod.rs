@@ -26,10 +26,16 @@ use parking_lot::Mutex;
 use seats::{SeatId, Seats};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
 use towline_service_api::builtin::{ConsumeOptions, Delivery, GroupMode, GroupStatus, QueueError, Settle};
+
+/// How long it is waited for those that died, and how often it is looked whether one begins its way.
+const BURIED_WITHIN: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_millis(1);
 
 /// See the module.
 #[derive(Debug)]
@@ -44,9 +50,11 @@ pub(crate) struct Dispatcher {
     work: Notify,
     /// Its task has read all there was: who publishes is to say so.
     is_hungry: AtomicBool,
-    /// `next`, and how many holes there are below it, for who must not wait for the lock.
-    next: AtomicU64,
-    holes: AtomicU64,
+    /// Held while a message is on its way to the dead letter.
+    burying: tokio::sync::Mutex<()>,
+    /// The first offset that was never handed over, and how many holes there are below it, for who must not wait for the
+    /// other lock: both of one moment, as what is handed over leaves the one and joins the other.
+    place: Mutex<(Offset, u64)>,
 }
 
 #[derive(Debug)]
@@ -117,7 +125,7 @@ impl Dispatcher {
             dead: 0,
             group,
         };
-        let (next, holes) = (AtomicU64::new(state.group.next()), AtomicU64::new(state.group.holes() as u64));
+        let place = Mutex::new((state.group.next(), state.group.holes() as u64));
         Self {
             topic: topic.0,
             name: rest.name,
@@ -127,9 +135,24 @@ impl Dispatcher {
             state: Mutex::new(state),
             work: Notify::new(),
             is_hungry: AtomicBool::new(false),
-            next,
-            holes,
+            burying: tokio::sync::Mutex::default(),
+            place,
         }
+    }
+
+    /// Waits until those that died are in the dead letter, so that whoever has seen one die finds it there: for a while, as
+    /// there may be no room for them.
+    pub(crate) async fn buried(&self) {
+        let all = async {
+            loop {
+                drop(self.burying.lock().await);
+                if self.state.lock().group.dying().is_none() {
+                    return;
+                }
+                sleep(LOOK).await;
+            }
+        };
+        let _ = timeout(BURIED_WITHIN, all).await;
     }
 
     /// Messages have become visible.
@@ -141,12 +164,12 @@ impl Dispatcher {
 
     /// The first offset that was never handed over.
     pub(crate) fn next(&self) -> Offset {
-        self.next.load(Ordering::Relaxed)
+        self.place().0
     }
 
-    /// Messages below it that are not settled.
-    pub(crate) fn holes(&self) -> u64 {
-        self.holes.load(Ordering::Relaxed)
+    /// That offset, and how many messages below it are not settled.
+    pub(crate) fn place(&self) -> (Offset, u64) {
+        *self.place.lock()
     }
 
     pub(crate) fn options(&self) -> ConsumeOptions {
@@ -165,8 +188,8 @@ impl Dispatcher {
 
     /// `messages_from`: how many messages there are from an offset on.
     pub(crate) fn status(&self, messages_from: impl FnOnce(Offset) -> u64) -> GroupStatus {
-        let fresh = messages_from(self.next());
         let state = self.state.lock();
+        let fresh = messages_from(state.group.next());
         let in_flight = state.group.in_flight() as u64;
         GroupStatus {
             topic: self.topic.to_string(),
@@ -394,8 +417,7 @@ impl Dispatcher {
     }
 
     fn mirror(&self, state: &State) {
-        self.next.store(state.group.next(), Ordering::Relaxed);
-        self.holes.store(state.group.holes() as u64, Ordering::Relaxed);
+        *self.place.lock() = (state.group.next(), state.group.holes() as u64);
     }
 }
 

@@ -254,6 +254,7 @@ impl Dispatcher {
 
     /// Copies a message to the group's dead-letter topic and settles it, in one batch.
     async fn bury(&self, death: Death) {
+        let _on_its_way = self.burying.lock().await;
         let limits = Limits { messages: 1, bytes: 1 };
         let page = match self.shared.store.read(self.topic_id, death.offset, limits).await {
             Ok(page) => page,

@@ -139,9 +139,9 @@ impl Topic {
         if groups.is_empty() {
             return (intake.messages_from(floor), intake.bytes_from(floor));
         }
-        let messages = groups.values().map(|group| intake.messages_from(group.next()) + group.holes()).max();
-        let messages = messages.unwrap_or_default();
-        let next = groups.values().map(|group| group.next()).min().unwrap_or_default();
+        let places: Vec<_> = groups.values().map(|group| group.place()).collect();
+        let messages = places.iter().map(|(next, holes)| intake.messages_from(*next) + holes).max().unwrap_or_default();
+        let next = places.iter().map(|(next, _)| *next).min().unwrap_or_default();
         (messages, intake.bytes_from(next))
     }
 
