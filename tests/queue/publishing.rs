@@ -80,6 +80,16 @@ async fn what_is_published_is_stored_in_the_order_of_the_calls_whichever_they_ar
 }
 
 #[tokio::test]
+async fn a_group_that_starts_at_the_latest_gets_nothing_that_was_published_before() {
+    let world = World::with("orders", config()).await;
+    let before = world.queue().publish("orders".to_owned(), Message::text("before"), None).into_future();
+    let (confirmed, mut consumer) = futures::join!(before, world.consume("orders", "billing", Default::default()));
+    confirmed.expect("it is stored");
+    world.publish("orders", "after").await;
+    assert_eq!(consumer.next().await.text(), Some("after"));
+}
+
+#[tokio::test]
 async fn of_messages_that_come_together_each_is_stored_or_refused_by_itself() {
     let world = World::with("orders", TopicConfig { max_message_bytes: Some(100), ..config() }).await;
     world.topics().create("other".to_owned(), None).await.expect("created");

@@ -71,8 +71,7 @@ impl<T> Together<T> {
     ) -> Option<Self> {
         // Whoever locks several locks them in this order.
         coming.sort_by_key(|coming| coming.topic.id);
-        let mut topics: Vec<_> = coming.iter().map(|coming| coming.topic.clone()).collect();
-        topics.dedup_by_key(|topic| topic.id);
+        let topics: Vec<_> = coming.chunk_by(|a, b| a.topic.id == b.topic.id).map(|of| of[0].topic.clone()).collect();
         let mut intakes: Vec<_> = topics.iter().map(|topic| Arriving::at(topic)).collect();
         let timestamp = shared.clock.now();
         let (mut kept, mut batches, mut at) = (Vec::with_capacity(coming.len()), Vec::with_capacity(coming.len()), 0);

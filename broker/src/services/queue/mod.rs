@@ -41,7 +41,9 @@ impl Topics {
         Self { folder, batcher }
     }
 
+    /// A topic, in which all is stored that was published before.
     fn topic(&self, name: &str) -> Result<Arc<Topic>, QueueError> {
+        self.batcher.flush();
         self.folder.queues_for(name)?.topic(name)
     }
 
@@ -105,8 +107,6 @@ impl Queue for Topics {
             let why = "messages that are not due yet are published one by one".to_owned();
             return Err(QueueError::InvalidMessage { why });
         }
-        // What was published before is before these.
-        self.batcher.flush();
         let accepted = topic.accept(messages, durability)?;
         let offsets = accepted.offsets();
         accepted.reached().await?;
