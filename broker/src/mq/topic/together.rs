@@ -72,7 +72,7 @@ impl<T> Together<T> {
         // Whoever locks several locks them in this order.
         coming.sort_by_key(|coming| coming.topic.id);
         let topics: Vec<_> = coming.chunk_by(|a, b| a.topic.id == b.topic.id).map(|of| of[0].topic.clone()).collect();
-        let mut intakes: Vec<_> = topics.iter().map(|topic| Arriving::at(topic)).collect();
+        let mut intakes: Vec<_> = topics.iter().map(Arriving::at).collect();
         let timestamp = shared.clock.now();
         let (mut kept, mut batches, mut at) = (Vec::with_capacity(coming.len()), Vec::with_capacity(coming.len()), 0);
         for mut coming in coming {
