@@ -18,6 +18,9 @@ use crate::outcome::{payload, rpc_error, stream_error};
 use crate::route::Route;
 use crate::table::{Service, Table};
 
+/// Bytes of metadata that are kept for the next request, at most.
+const KEPT: usize = 2 * 1024;
+
 /// Answers requests with the services of an app.
 pub(crate) struct Answering {
     table: Table,
@@ -82,7 +85,11 @@ impl Answering {
                         let method = within(&metadata, route.method);
                         let service = Arc::clone(service);
                         let meaning = Meaning { metadata: metadata.clone(), service, method, encoding, accept, left };
-                        *self.last() = Some(meaning.clone());
+                        if metadata.len() <= KEPT {
+                            // A copy: metadata of a large request is a part of all of it, which must not be kept.
+                            let metadata = Bytes::copy_from_slice(&metadata);
+                            *self.last() = Some(Meaning { metadata, ..meaning.clone() });
+                        }
                         meaning
                     }
                 }
