@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use futures::FutureExt;
+use towline_rsocket::engine::{Payload, Responder};
 use towline_rsocket::metadata::CompositeBuilder;
 use towline_rsocket::metadata::mime::{self, Mime};
 use towline_rsocket::metadata::routing::write_tags;
 use towline_service_api::{Accept, Contract, Dispatch, Encoding, Interaction, Reply, Request, RpcError, ServiceKey};
 
+use crate::answering::Answering;
 use crate::head::{Head, NO_ROUTING};
 use crate::route::Route;
 use crate::table::{Entry, Table};
@@ -71,6 +75,21 @@ fn a_service_is_found_exactly_or_if_it_is_the_only_one() {
         found(&[&DOTTED], route("", "com", "S", "")).unwrap_err(),
         "RST-201404: No service handler found: com.S; that is a service: name one of its methods, com.S.<method>"
     );
+}
+
+#[test]
+fn nothing_of_a_large_request_is_kept_once_it_is_answered() {
+    static CONTRACT: Contract = contract("", "1");
+    let answering = Answering::new(Table::new(vec![Entry::calls(Arc::new(Named(&CONTRACT)))]), Encoding::Json);
+    let metadata = CompositeBuilder::new().entry(mime::ROUTING, &write_tags(["S.m"]).unwrap()).finish();
+    // As a frame holds them: both are parts of the same memory.
+    let frame = Bytes::from([&metadata[..], &vec![7; 1 << 20]].concat());
+    for _ in 0..2 {
+        let request = Payload { metadata: Some(frame.slice(..metadata.len())), data: frame.slice(metadata.len()..) };
+        let outcome = answering.request_response(request).now_or_never();
+        assert!(matches!(outcome, Some(Err(_))), "it has no such method");
+        assert!(frame.is_unique());
+    }
 }
 
 #[test]
