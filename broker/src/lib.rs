@@ -67,6 +67,9 @@ pub enum StartError {
         /// What is wrong.
         error: String,
     },
+    /// The thread that topics are served on cannot be started.
+    #[error("cannot start a thread: {0}; see the limit of tasks of this process or container")]
+    Thread(io::Error),
     /// A service of the broker itself cannot be mounted: a defect.
     #[error("cannot mount the broker's own services: {0}; this is a defect, please report it")]
     Services(towline_responder::StartError),
@@ -120,8 +123,9 @@ impl Broker {
         let (tasks, lifecycle) = (Tasks::default(), Lifecycle::default());
         tasks.spawn(relay::keep_time(relay.clone()));
         tasks.spawn(relay::keep_budget(relay.clone()));
+        let thread = services::Thread::start().map_err(StartError::Thread)?;
         let services =
-            services::mount(&relay, &config.listen.advertised, topics).await.map_err(StartError::Services)?;
+            services::mount(&relay, &config.listen.advertised, topics, thread).await.map_err(StartError::Services)?;
         let mut addresses = Vec::new();
         for listener in listeners {
             addresses.extend(listener.address());

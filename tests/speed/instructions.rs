@@ -177,9 +177,7 @@ impl End {
         self.0.read_exact(&mut bytes).await.expect("the broker writes");
         bytes
     }
-}
 
-impl End {
     /// Reads so many answers to their end.
     async fn read_frames(&mut self, count: usize) {
         for _ in 0..count {

@@ -42,10 +42,12 @@ pub(crate) struct Services {
 
 /// Where topics are served: beside the threads that relay, so that neither waits for the other.
 #[derive(Debug)]
-struct Thread(Option<Runtime>);
+pub(crate) struct Thread(Option<Runtime>);
 
 impl Thread {
-    fn start() -> std::io::Result<Self> {
+    /// # Errors
+    /// What the system says.
+    pub(crate) fn start() -> std::io::Result<Self> {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         Ok(Self(Some(builder.worker_threads(1).thread_name("towline-queue").enable_all().build()?)))
     }
@@ -91,6 +93,7 @@ pub(crate) async fn mount(
     relay: &Arc<Relay>,
     advertised: &[String],
     topics: Arc<Folder>,
+    thread: Thread,
 ) -> Result<Services, StartError> {
     let (broker, starter) = memory_pair("towline.starter");
     attach(relay, Arc::new(broker), LinkKind::Memory);
@@ -102,7 +105,6 @@ pub(crate) async fn mount(
         .serve(RegistryServer::new(registry::Register::new(relay.clone())))
         .serve(TopicsServer::new(topics::Administration::new(topics.clone())));
     let queue = link(relay, "towline.queue").serve(queue::Publishing::new(queue::Topics::new(topics.clone())));
-    let thread = Thread::start().expect("a thread can be started while the broker starts");
     let apps = vec![control.start().await?, thread.run(queue.start()).await?];
     Ok(Services { apps, starter, topics, _thread: thread })
 }
