@@ -36,7 +36,7 @@ async fn secured(address: &Address, tls: &ClientTls) -> io::Result<TlsTransport>
 
 fn is_it_plain(address: &Address, error: io::Error) -> io::Error {
     match error.kind() {
-        ErrorKind::Unsupported | ErrorKind::UnexpectedEof => {
+        kind if matches!(kind, ErrorKind::Unsupported | ErrorKind::UnexpectedEof) || is_closed_by_peer(kind) => {
             let Address { host, path, .. } = address;
             let name = if address.scheme == Scheme::Tls { "rsocket" } else { "ws" };
             let hint = format!("if the broker listens without TLS, write {name}://{host}{path}");
@@ -48,11 +48,37 @@ fn is_it_plain(address: &Address, error: io::Error) -> io::Error {
 
 /// What to say of a connection that ended before anything was answered.
 pub(crate) fn unanswered(address: &Address, error: &ConnectionError) -> String {
-    match (address.scheme, error) {
-        (Scheme::Tcp, ConnectionError::ClosedByPeer | ConnectionError::Io(_)) => {
-            let host = &address.host;
-            format!("{error} before it answered; if the broker listens with TLS, write tls://{host}")
+    if address.scheme != Scheme::Tcp {
+        return error.to_string();
+    }
+    let error = match error {
+        ConnectionError::ClosedByPeer => error,
+        // What was sent may reach a peer that has closed: whether that shows as an end or as a reset is chance.
+        ConnectionError::Io(io) if is_closed_by_peer(io.kind()) => &ConnectionError::ClosedByPeer,
+        ConnectionError::Io(_) => error,
+        _ => return error.to_string(),
+    };
+    format!("{error} before it answered; if the broker listens with TLS, write tls://{}", address.host)
+}
+
+fn is_closed_by_peer(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::address::Addresses;
+
+    #[test]
+    fn however_a_peer_closes_before_it_answers_the_same_is_said() {
+        let addresses = Addresses::from("rsocket://127.0.0.1:9999").parse().expect("an address");
+        let reset = |kind: ErrorKind| ConnectionError::from(io::Error::from(kind));
+        let closed = unanswered(&addresses[0], &ConnectionError::ClosedByPeer);
+        assert!(closed.ends_with("write tls://127.0.0.1:9999"), "{closed}");
+        for kind in [ErrorKind::ConnectionReset, ErrorKind::ConnectionAborted, ErrorKind::BrokenPipe] {
+            assert_eq!(unanswered(&addresses[0], &reset(kind)), closed, "{kind}");
         }
-        _ => error.to_string(),
+        assert!(unanswered(&addresses[0], &reset(ErrorKind::TimedOut)).starts_with("connection failed: timed out"));
     }
 }
