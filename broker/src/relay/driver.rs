@@ -2,7 +2,7 @@
 
 use super::Relay;
 use super::control::Control;
-use super::dispatch::{Dispatch, Gathering, is_incomplete};
+use super::dispatch::{Ahead, Dispatch, Gathering, is_incomplete};
 use super::run::{Run, relay};
 use super::turn::Turn;
 use crate::link::{Link, Packet, Step, Touched};
@@ -175,7 +175,7 @@ impl Driver {
         let relay = self.relay.clone();
         let mut table = None;
         let mut run = Run::spare();
-        self.dispatch.foresee(self.buffer.frames(max));
+        let mut ahead = self.dispatch.foresee(self.buffer.frames(max));
         let ended = loop {
             let len = match self.buffer.complete_at(at, max) {
                 Ok(Some(len)) => len,
@@ -193,7 +193,7 @@ impl Driver {
             };
             if len <= small {
                 let table = table.get_or_insert_with(|| relay.registry.routes().load());
-                if self.join(&mut run, table, kind, &mut at, len) {
+                if self.join(&mut run, &mut ahead, table, kind, &mut at, len) {
                     at += len;
                     continue;
                 }
@@ -226,6 +226,7 @@ impl Driver {
         };
         at -= run.relay(&mut self.dispatch, &mut self.buffer, &mut self.touched);
         run.keep();
+        ahead.keep();
         self.buffer.consume(at);
         if frames > 0 {
             Turn::taken();
@@ -239,7 +240,15 @@ impl Driver {
     /// Adds the frame of this length that begins at `at` to the run, if it needs no more than to be looked up and passed on. A
     /// run that has to be relayed before takes its frames off the buffer, and off `at`.
     #[inline]
-    fn join(&mut self, run: &mut Run, table: &Table, kind: FrameType, at: &mut usize, len: usize) -> bool {
+    fn join(
+        &mut self,
+        run: &mut Run,
+        ahead: &mut Ahead,
+        table: &Table,
+        kind: FrameType,
+        at: &mut usize,
+        len: usize,
+    ) -> bool {
         let view = FrameRef::checked(self.buffer.range(*at + LENGTH..*at + len));
         let stream = view.stream_id();
         let is_later = matches!(kind, FrameType::Payload | FrameType::Error | FrameType::Cancel | FrameType::RequestN);
@@ -252,7 +261,7 @@ impl Driver {
             if is_incomplete(view) {
                 return false;
             }
-            plan = self.dispatch.plan(table, stream, step, view.metadata());
+            plan = self.dispatch.plan(table, ahead, stream, step, view.metadata());
             if plan.is_none() {
                 return false;
             }

@@ -12,7 +12,7 @@ pub(crate) use balance::{Asked, pick};
 pub(crate) use hash::hash;
 pub(crate) use key::RouteKey;
 pub(crate) use registry::{App, Caps, Ports, Present, Registration, Registry};
-pub(crate) use table::{Endpoint, Endpoints, Place, Table, is_same};
+pub(crate) use table::{Endpoint, Endpoints, Place, Table};
 
 use arc_swap::{ArcSwap, Guard};
 use std::sync::Arc;

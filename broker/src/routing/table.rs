@@ -59,16 +59,10 @@ type Shard = HashTable<(Arc<ServiceKey>, Arc<Endpoints>)>;
 /// Where a key stands in the table of one version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
-    version: u64,
-    shard: u32,
-    bucket: u32,
-}
-
-impl Place {
-    /// Whether both were found in one table.
-    pub(crate) fn is_as_old_as(self, other: Self) -> bool {
-        self.version == other.version
-    }
+    /// The table's.
+    pub version: u64,
+    /// The shard, below the bucket in it.
+    pub at: u32,
 }
 
 impl Default for Table {
@@ -98,7 +92,9 @@ impl Table {
         let parts = (key.group, key.service, key.version);
         let (shard, hash) = self.hash(parts);
         let bucket = self.shards[shard].find_bucket_index(hash, |(key, _)| is_key(key, parts))?;
-        Some(Place { version: self.version, shard: shard as u32, bucket: bucket as u32 })
+        // Enough for four thousand million services.
+        let at = u32::try_from(bucket * SHARDS + shard).ok()?;
+        Some(Place { version: self.version, at })
     }
 
     /// What stands in a place that was found; `None` if it was found in another table.
@@ -107,7 +103,8 @@ impl Table {
         if place.version != self.version {
             return None;
         }
-        self.shards[place.shard as usize].get_bucket(place.bucket as usize).map(|(_, endpoints)| endpoints)
+        let at = place.at as usize;
+        self.shards[at % SHARDS].get_bucket(at / SHARDS).map(|(_, endpoints)| endpoints)
     }
 
     /// The endpoints of a place, as a number that no others of this table have.
@@ -177,7 +174,7 @@ fn is_key(key: &ServiceKey, (group, service, version): Parts<'_>) -> bool {
 
 /// Compares word by word. glibc's `memcmp` reads short texts with masked loads, and one that ends a page before memory that
 /// was never touched costs it 100 ns: with such a name, that was a tenth of all the broker did for a request.
-pub(crate) fn is_same(a: impl AsRef<[u8]>, b: impl AsRef<[u8]>) -> bool {
+fn is_same(a: impl AsRef<[u8]>, b: impl AsRef<[u8]>) -> bool {
     let (a, b) = (a.as_ref(), b.as_ref());
     let words = |(a, b): (&[u8; 8], &[u8; 8])| u64::from_ne_bytes(*a) == u64::from_ne_bytes(*b);
     if a.len() != b.len() {

@@ -1,239 +1,259 @@
 //! Routes that requests on this thread have named before: most requests repeat one of those there are, and reading a route
 //! and looking it up was a third of the broker's own work for a request.
 //!
-//! Invariant: nothing is kept alive. What is remembered is a place in one version of the routing table; another version
+//! Invariant: nothing is kept alive. What is remembered are places in one version of the routing table; another version
 //! asks again.
+//!
+//! A route is remembered by a hash of 96 bits alone, 16 bytes with its place: of 100,000 services each call finds another one
+//! in memory, and its text would be one or two lines of the cache more to wait for. The hash is strongly universal (multilinear
+//! modulo 2^128, of which the upper half counts; Lemire and Kaser, Strongly universal string hashing is fast) under a key
+//! that each thread draws: whatever two routes anyone chooses, they have one hash with a chance of 2^-96.
 
-use crate::routing::{Place, Table, is_same};
+use super::route::Route;
+use crate::routing::{Place, Table};
 use hashbrown::hash_table::{Entry, HashTable};
 use std::cell::RefCell;
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 
-/// Routes of each length that are remembered, however few services there are.
+/// Routes that are remembered, however few services there are.
 const FEW: usize = 512;
 /// So many stay in the caches of a processor anyway.
 const CACHED: usize = 16 * 1024;
-/// Routes that are waited for together.
-const AHEAD: usize = 64;
-/// Memory for routes of one length, in bytes: more routes than fit take each other's place.
+/// Requests of one read whose routes are waited for together.
+const AHEAD: usize = 512;
+/// Memory for routes, in bytes: more than fit take each other's place.
 const MOST: usize = 8 << 20;
+/// Bytes of a route that is remembered, at most.
+const LONGEST: usize = 300;
+/// Words of such a route: its length, and two parts of which each may end within a word.
+const WORDS: usize = 1 + LONGEST / 8 + 2;
 
-/// A route and its place, in one line of the cache or two: of 100,000 services each call finds another one, and each further
-/// place in memory would be one more to wait for.
-#[repr(align(64))]
-struct Slot<const N: usize> {
-    place: Place,
-    /// The length of the tags, and of the binary text behind them.
-    lens: [u16; 2],
-    bytes: [u8; N],
+/// A route, and where it stands in the table. No two lines of the cache have a part of one.
+#[repr(align(16))]
+struct Slot {
+    route: Hash,
+    at: u32,
 }
 
-impl<const N: usize> Slot<N> {
-    fn new([tags, binary]: [&[u8]; 2], place: Place) -> Self {
-        let mut bytes = [0; N];
-        bytes[..tags.len()].copy_from_slice(tags);
-        bytes[tags.len()..][..binary.len()].copy_from_slice(binary);
-        Self { place, lens: [tags.len() as u16, binary.len() as u16], bytes }
-    }
+/// Two hashes of a route that say nothing of each other, of 64 bits and of 32, in words.
+type Hash = [u32; 3];
 
-    fn parts(&self) -> [&[u8]; 2] {
-        let [tags, binary] = self.lens.map(usize::from);
-        [&self.bytes[..tags], &self.bytes[tags..tags + binary]]
-    }
-
-    #[inline]
-    fn is(&self, [tags, binary]: [&[u8]; 2]) -> bool {
-        self.lens.map(usize::from) == [tags.len(), binary.len()]
-            && is_same(&self.bytes[..tags.len()], tags)
-            && (binary.is_empty() || is_same(&self.bytes[tags.len()..][..binary.len()], binary))
-    }
+/// Where a route stands. Each hash alone is linear: routes that are numbered may be too even, or too uneven, in a few bits of it.
+#[inline]
+fn bucket([low, high, other]: Hash) -> u64 {
+    let product = u128::from(u64::from(low) | u64::from(high) << 32) * u128::from(other);
+    product as u64 ^ (product >> 64) as u64
 }
 
-/// Routes of up to `N` bytes.
-struct Class<const N: usize>(HashTable<Slot<N>>);
+/// What routes are hashed with.
+struct Key {
+    first: [u128; 2],
+    words: [[u128; 2]; WORDS],
+}
 
-impl<const N: usize> Class<N> {
-    const NEW: Self = Self(HashTable::new());
-
-    #[inline]
-    fn recall(&self, hash: u64, route: [&[u8]; 2]) -> Option<Place> {
-        self.0.find(hash, |slot| slot.is(route)).map(|slot| slot.place)
+impl Key {
+    fn draw() -> Self {
+        let (source, mut drawn) = (RandomState::new(), 0u64..);
+        let mut random = || {
+            [(); 2]
+                .map(|()| u128::from(source.hash_one(drawn.next())) << 64 | u128::from(source.hash_one(drawn.next())))
+        };
+        Self { first: random(), words: [(); WORDS].map(|()| random()) }
     }
 
-    /// Looks at what stands where this hash points, whichever route that is of.
+    /// `None` for a route that is too long to be remembered.
     #[inline]
-    fn touch(&self, hash: u64) -> u16 {
-        let mut seen = 0;
-        let _ = self.0.find(hash, |slot| {
-            seen = slot.lens[0];
-            false
-        });
-        seen
-    }
-
-    fn remember(
-        &mut self,
-        hash: u64,
-        route: [&[u8]; 2],
-        place: Place,
-        most: usize,
-        hasher: impl Fn([&[u8]; 2]) -> u64,
-    ) {
-        // A table is full when seven of eight of its buckets are.
-        let most = most.min(MOST / size_of::<Slot<N>>() / 8 * 7);
-        if self.0.len() >= most && self.0.find(hash, |slot| slot.is(route)).is_none() {
-            self.make_room(hash);
+    fn hash(&self, [tags, binary]: [&[u8]; 2]) -> Option<Hash> {
+        if tags.len() + binary.len() > LONGEST {
+            return None;
         }
-        match self.0.entry(hash, |slot| slot.is(route), |slot| hasher(slot.parts())) {
-            Entry::Occupied(mut entry) => entry.get_mut().place = place,
-            Entry::Vacant(entry) => drop(entry.insert(Slot::new(route, place))),
+        let mut keys = self.words.iter();
+        let mut sums = self.first;
+        let mut add = |word: u64| {
+            let key = keys.next().expect("no more words than of the longest route");
+            for (sum, key) in sums.iter_mut().zip(key) {
+                *sum = sum.wrapping_add(key.wrapping_mul(u128::from(word)));
+            }
+        };
+        add(tags.len() as u64 | (binary.len() as u64) << 32);
+        each_word(tags, &mut add);
+        each_word(binary, &mut add);
+        Some([(sums[0] >> 64) as u32, (sums[0] >> 96) as u32, (sums[1] >> 96) as u32])
+    }
+}
+
+/// All bytes of these, in words; who knows how many bytes there are knows from the words which.
+#[inline]
+fn each_word(bytes: &[u8], mut take: impl FnMut(u64)) {
+    let (words, rest) = bytes.as_chunks::<8>();
+    words.iter().for_each(|word| take(u64::from_le_bytes(*word)));
+    if !rest.is_empty() {
+        // The last word overlaps the one before, where there is one.
+        take(u64::from_le_bytes(bytes.last_chunk::<8>().copied().unwrap_or_else(|| {
+            let mut last = [0; 8];
+            last[..rest.len()].copy_from_slice(rest);
+            last
+        })));
+    }
+}
+
+/// The routes remembered, each with where it stands in one table.
+#[derive(Default)]
+struct Routes(HashTable<Slot>);
+
+impl Routes {
+    #[inline]
+    fn recall(&self, route: Hash) -> Option<u32> {
+        self.0.find(bucket(route), |slot| slot.route == route).map(|slot| slot.at)
+    }
+
+    fn remember(&mut self, route: Hash, at: u32, most: usize) {
+        // A table is full when seven of eight of its buckets are.
+        let most = most.min(MOST / size_of::<Slot>() / 8 * 7);
+        if self.0.len() >= most && self.recall(route).is_none() {
+            self.make_room(route);
+        }
+        match self.0.entry(bucket(route), |slot| slot.route == route, |slot| bucket(slot.route)) {
+            Entry::Occupied(mut entry) => entry.get_mut().at = at,
+            Entry::Vacant(entry) => drop(entry.insert(Slot { route, at })),
         }
     }
 
     /// Forgets one, whichever stands next to where this hash points.
-    fn make_room(&mut self, hash: u64) {
+    fn make_room(&mut self, route: Hash) {
         let buckets = self.0.num_buckets();
-        let from = (hash >> 32) as usize % buckets;
+        let from = route[0] as usize % buckets;
         let at = (from..buckets).chain(0..from).find(|at| self.0.get_bucket(*at).is_some());
         at.and_then(|at| self.0.get_bucket_entry(at).ok()).map(|entry| entry.remove());
+    }
+}
+
+/// A request whose route was looked up before its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Foreseen {
+    /// Where its metadata begins in memory.
+    metadata: usize,
+    /// `None` if the route is not remembered.
+    pub place: Option<Place>,
+    pub has_mime: bool,
+    pub well_formed: usize,
+}
+
+/// Requests of one read, looked up together. Nothing is said of a request before the one that was asked about last.
+#[derive(Debug, Default)]
+pub(crate) struct Ahead {
+    requests: Vec<Foreseen>,
+    routes: Vec<Hash>,
+    next: usize,
+}
+
+impl Ahead {
+    /// What is known of the request that has this metadata.
+    #[inline]
+    pub(super) fn find(&mut self, metadata: &[u8]) -> Option<Foreseen> {
+        let at = metadata.as_ptr().addr();
+        while let Some(request) = self.requests.get(self.next).filter(|request| request.metadata <= at) {
+            self.next += 1;
+            if request.metadata == at {
+                return Some(*request);
+            }
+        }
+        None
+    }
+
+    /// Keeps its memory for the next read on this thread.
+    pub(crate) fn keep(mut self) {
+        self.requests.clear();
+        self.routes.clear();
+        self.next = 0;
+        KNOWN.with_borrow_mut(|known| known.spare = self);
     }
 }
 
 /// Endpoints of which a place is kept; services with further ones stay at their own.
 const SHARED: usize = 1024;
 
-/// One place in a table for each of the endpoints in it: services that were published together are all remembered at that
-/// one, which is in the cache, instead of each at its own.
-struct Shared {
-    /// Of the table they are in.
-    newest: Option<Place>,
-    places: HashTable<(usize, Place)>,
-}
-
-impl Shared {
-    const NEW: Self = Self { newest: None, places: HashTable::new() };
-
-    /// A place in this table with the same endpoints as this one.
-    fn place(&mut self, table: &Table, place: Place, hasher: impl Fn(usize) -> u64) -> Place {
-        let Some(identity) = table.identity(place) else { return place };
-        if !self.newest.replace(place).is_some_and(|newest| newest.is_as_old_as(place)) {
-            self.places.clear();
-        }
-        let is_full = self.places.len() >= SHARED;
-        match self.places.entry(hasher(identity), |(of, _)| *of == identity, |(of, _)| hasher(*of)) {
-            Entry::Occupied(entry) => entry.get().1,
-            Entry::Vacant(entry) => {
-                if !is_full {
-                    entry.insert((identity, place));
-                }
-                place
-            }
-        }
-    }
-}
-
 /// What one thread remembers.
 struct Known {
-    shared: Shared,
-    short: Class<44>,
-    middle: Class<108>,
-    long: Class<300>,
-    /// Drawn by each thread: nobody can make up routes that have one hash.
-    key: Option<[u64; 2]>,
+    /// The table's.
+    version: u64,
+    routes: Routes,
+    /// One place for each of the endpoints: services that were published together are all remembered at that one, which is in
+    /// the cache, instead of each at its own.
+    shared: HashMap<usize, u32>,
+    /// Empty: every read uses its memory again.
+    spare: Ahead,
+    key: Key,
 }
 
 impl Known {
-    fn len(&self) -> usize {
-        self.short.0.len() + self.middle.0.len() + self.long.0.len()
+    fn new() -> Self {
+        let (routes, shared) = (Routes::default(), HashMap::new());
+        Self { version: u64::MAX, routes, shared, spare: Ahead::default(), key: Key::draw() }
+    }
+
+    #[inline]
+    fn recall(&self, route: Hash) -> Option<Place> {
+        self.routes.recall(route).map(|at| Place { version: self.version, at })
+    }
+
+    /// A place in this table with the same endpoints as this one.
+    fn shared(&mut self, table: &Table, place: Place) -> u32 {
+        let Some(identity) = table.identity(place) else { return place.at };
+        match self.shared.len() < SHARED {
+            true => *self.shared.entry(identity).or_insert(place.at),
+            false => self.shared.get(&identity).copied().unwrap_or(place.at),
+        }
+    }
+
+    fn remember(&mut self, route: [&[u8]; 2], place: Place, table: &Table) {
+        let Some(route) = self.key.hash(route) else { return };
+        if self.version != place.version {
+            self.version = place.version;
+            self.shared.clear();
+            self.routes.0.clear();
+        }
+        let at = self.shared(table, place);
+        self.routes.remember(route, at, (2 * table.len()).max(FEW));
     }
 }
 
 thread_local! {
-    static KNOWN: RefCell<Known> = const {
-        RefCell::new(Known { shared: Shared::NEW, short: Class::NEW, middle: Class::NEW, long: Class::NEW, key: None })
-    };
+    static KNOWN: RefCell<Known> = RefCell::new(Known::new());
 }
 
-/// The place remembered for a route; of some version of the table.
+/// The place remembered for a route, in the table that was asked last.
 pub(super) fn recall(route: [&[u8]; 2]) -> Option<Place> {
-    KNOWN.with_borrow(|known| {
-        let hash = hash(known.key?, route);
-        match len(route) {
-            0..=44 => known.short.recall(hash, route),
-            45..=108 => known.middle.recall(hash, route),
-            _ => known.long.recall(hash, route),
-        }
-    })
+    KNOWN.with_borrow(|known| known.recall(known.key.hash(route)?))
 }
 
-/// Brings what is remembered of these routes into the cache, if it is more than a cache holds: looked at one right after the
+/// Looks up these requests by their metadata, if more routes are remembered than a cache holds: looked at one right after the
 /// other, they are waited for together. Looked up one by one, with all that relaying a request takes between, each has a wait
 /// of its own.
-pub(super) fn foresee<'r>(mut routes: impl Iterator<Item = [&'r [u8]; 2]>) {
-    KNOWN.with_borrow(|known| {
-        let Some(key) = known.key.filter(|_| known.len() > CACHED) else { return };
-        let mut found = [(0, 0); AHEAD];
-        loop {
-            let mut count = 0;
-            for (route, found) in routes.by_ref().take(AHEAD).zip(&mut found) {
-                *found = (len(route), hash(key, route));
-                count += 1;
-            }
-            let touch = |(len, hash): &(usize, u64)| match len {
-                0..=44 => known.short.touch(*hash),
-                45..=108 => known.middle.touch(*hash),
-                _ => known.long.touch(*hash),
-            };
-            // For its own sake: nobody needs to know.
-            std::hint::black_box(found[..count].iter().map(touch).fold(0, |all, seen| all | seen));
-            if count < AHEAD {
-                return;
+pub(super) fn foresee<'r>(requests: impl Iterator<Item = (&'r [u8], Route<'r>)>) -> Ahead {
+    KNOWN.with_borrow_mut(|known| {
+        let mut ahead = std::mem::take(&mut known.spare);
+        if known.routes.0.len() <= CACHED {
+            return ahead;
+        }
+        for (metadata, route) in requests.take(AHEAD) {
+            if let Some(hash) = known.key.hash(route.bytes()) {
+                let (metadata, Route { has_mime, well_formed, .. }) = (metadata.as_ptr().addr(), route);
+                ahead.requests.push(Foreseen { metadata, place: None, has_mime, well_formed });
+                ahead.routes.push(hash);
             }
         }
-    });
+        for (request, route) in ahead.requests.iter_mut().zip(&ahead.routes) {
+            request.place = known.recall(*route);
+        }
+        ahead
+    })
 }
 
 /// Remembers the place of a route. More routes are remembered than there are services, but no more than two for each.
 pub(super) fn remember(route: [&[u8]; 2], place: Place, table: &Table) {
-    KNOWN.with_borrow_mut(|known| {
-        let key = *known.key.get_or_insert_with(|| [fastrand::u64(..), fastrand::u64(..) | 1]);
-        let (of, most) = (hash(key, route), (2 * table.len()).max(FEW));
-        let rehash = |route: [&[u8]; 2]| hash(key, route);
-        let place = known.shared.place(table, place, |identity| fold(key[0], key[1], &identity.to_le_bytes()));
-        match len(route) {
-            0..=44 => known.short.remember(of, route, place, most, rehash),
-            45..=108 => known.middle.remember(of, route, place, most, rehash),
-            109..=300 => known.long.remember(of, route, place, most, rehash),
-            _ => {}
-        }
-    });
-}
-
-fn len(route: [&[u8]; 2]) -> usize {
-    route[0].len() + route[1].len()
-}
-
-/// Word by word, each multiplied by the key into all bits of the next.
-#[inline]
-fn hash([seed, key]: [u64; 2], [tags, binary]: [&[u8]; 2]) -> u64 {
-    let hash = fold(seed, key, tags);
-    if binary.is_empty() { hash } else { fold(hash, key, binary) }
-}
-
-#[inline]
-fn fold(seed: u64, key: u64, bytes: &[u8]) -> u64 {
-    let mix = |hash: u64, word: [u8; 8]| {
-        let product = u128::from(hash ^ u64::from_le_bytes(word)) * u128::from(key);
-        product as u64 ^ (product >> 64) as u64
-    };
-    let (words, rest) = bytes.as_chunks::<8>();
-    let hash = words.iter().fold(seed ^ bytes.len() as u64, |hash, word| mix(hash, *word));
-    // The last word overlaps the one before, where there is one.
-    let last = bytes.last_chunk::<8>().copied().unwrap_or_else(|| {
-        let mut last = [0; 8];
-        last[..rest.len()].copy_from_slice(rest);
-        last
-    });
-    mix(hash, last)
+    KNOWN.with_borrow_mut(|known| known.remember(route, place, table));
 }
 
 #[cfg(test)]
@@ -241,7 +261,7 @@ mod tests {
     use super::*;
     use crate::routing::{RouteKey, Table};
     use proptest::prelude::*;
-    use std::collections::HashMap;
+    use std::collections::HashSet;
     use std::sync::Arc;
 
     const NAMES: [&str; 4] = ["a.A", "a.B", "a.C", "a.D"];
@@ -260,18 +280,33 @@ mod tests {
 
     #[test]
     fn services_with_the_same_endpoints_are_remembered_at_one_place_of_one_table() {
-        let hasher = |identity: usize| identity as u64 >> 4;
-        let mut shared = Shared::NEW;
-        let mut found = |table: &Table| places(table).map(|place| shared.place(table, place, hasher));
+        let mut known = Known::new();
+        let mut found = |table: &Table| {
+            let found =
+                NAMES.map(|name| (name, table.locate(&RouteKey { service: name, ..RouteKey::default() }).unwrap()));
+            found.iter().for_each(|(name, place)| known.remember([name.as_bytes(), b""], *place, table));
+            found.map(|(name, _)| known.recall(known.key.hash([name.as_bytes(), b""])?))
+        };
         let (together, apart) = (table(true), table(false));
         let [first, ..] = found(&together);
         assert_eq!(found(&together), [first; 4]);
-        assert!(Arc::ptr_eq(together.at(first).unwrap(), together.at(places(&together)[3]).unwrap()));
-        assert_eq!(found(&apart), places(&apart), "each has its own");
+        assert!(Arc::ptr_eq(together.at(first.unwrap()).unwrap(), together.at(places(&together)[3]).unwrap()));
+        assert_eq!(found(&apart), places(&apart).map(Some), "each has its own");
         let next = together.with("a.E");
-        let of_next = found(&next);
-        assert!(next.at(of_next[0]).is_some() && together.at(of_next[0]).is_none());
-        assert_eq!(shared.place(&together, of_next[0], hasher), of_next[0], "another table is not asked");
+        let [of_next, ..] = found(&next);
+        assert!(next.at(of_next.unwrap()).is_some() && together.at(of_next.unwrap()).is_none());
+    }
+
+    #[test]
+    fn a_table_that_was_replaced_is_not_asked_any_more() {
+        let (old, mut known) = (table(false), Known::new());
+        let new = old.with("a.E");
+        for (name, place) in NAMES.iter().zip(places(&old)) {
+            known.remember([name.as_bytes(), b""], place, &old);
+        }
+        known.remember([b"a.A", b""], places(&new)[0], &new);
+        assert_eq!(known.recall(known.key.hash([b"a.A", b""]).unwrap()), Some(places(&new)[0]));
+        assert_eq!(known.recall(known.key.hash([b"a.B", b""]).unwrap()), None);
     }
 
     #[test]
@@ -297,39 +332,51 @@ mod tests {
     }
 
     #[test]
-    fn hashes_of_many_routes_differ_in_all_bits() {
-        let key = [fastrand::u64(..), fastrand::u64(..) | 1];
-        let routes: Vec<_> = (0..20_000).map(|nth| format!("com.acme.orders.Service{nth}.findById")).collect();
-        for bits in [0..16, 24..40, 48..64] {
-            let seen: std::collections::HashSet<_> =
-                routes.iter().map(|route| hash(key, [route.as_bytes(), b""]) << (64 - bits.end) >> 48).collect();
+    fn many_routes_stand_apart_whichever_bits_are_looked_at() {
+        let key = Key::draw();
+        let routes = (0..20_000).map(|nth| format!("com.acme.orders.Service{nth}.findById"));
+        let buckets: Vec<_> = routes.map(|route| bucket(key.hash([route.as_bytes(), b""]).expect("short"))).collect();
+        for shift in [0, 24, 48] {
+            let seen = buckets.iter().map(|bucket| (bucket >> shift) as u16).collect::<HashSet<_>>().len();
             // Of 65,536, as many as of 20,000 drawn at random.
-            assert!((16_500..18_000).contains(&seen.len()), "{} in bits {bits:?}", seen.len());
+            assert!((16_500..18_000).contains(&seen), "{seen} from bit {shift}");
         }
+    }
+
+    #[test]
+    fn a_route_has_one_hash_for_each_way_its_bytes_are_split_and_for_each_key() {
+        let (key, other) = (Key::draw(), Key::draw());
+        let text = [0; 300];
+        let mut seen = HashSet::new();
+        for len in [0, 1, 7, 8, 9, 16, 297, 300] {
+            for at in 0..=len {
+                let route = [&text[..at], &text[at..len]];
+                assert!(seen.insert(key.hash(route)), "{len} zeros split at {at}");
+                assert!(seen.insert(other.hash(route)), "{len} zeros split at {at}");
+            }
+        }
+        assert_eq!(key.hash([&text, &text[..1]]), None);
     }
 
     proptest! {
         #[test]
-        fn what_is_remembered_is_what_was_said_last(said in prop::collection::vec((0u8..40, 0..44usize, 0..4usize), 1..200)) {
-            let places = places(&table(false));
-            let (mut class, mut model) = (Class::<44>::NEW, HashMap::new());
-            let hash = |route: [&[u8]; 2]| super::hash([1, 0x9E37_79B9_7F4A_7C15], route);
-            for (name, cut, nth) in said {
+        fn what_is_remembered_is_what_was_said_last(said in prop::collection::vec((0u8..40, 0..44usize, 0..4u32), 1..200)) {
+            let (mut routes, mut model, key) = (Routes::default(), HashMap::new(), Key::draw());
+            let hash = |name: u8, cut: usize| {
                 let bytes = [name; 44];
                 let (tags, binary) = bytes.split_at(cut);
-                let (route, place) = ([tags, binary], places[nth]);
-                class.remember(hash(route), route, place, 16, hash);
-                model.insert((name, cut), place);
-                prop_assert_eq!(class.recall(hash(route), route), Some(place));
-                prop_assert!(class.0.len() <= 16);
-                for ((name, cut), place) in &model {
-                    let bytes = [*name; 44];
-                    let (tags, binary) = bytes.split_at(*cut);
-                    let found = class.recall(hash([tags, binary]), [tags, binary]);
-                    prop_assert!(found.is_none_or(|found| found == *place));
+                key.hash([tags, binary]).expect("short")
+            };
+            for (name, cut, at) in said {
+                routes.remember(hash(name, cut), at, 16);
+                model.insert((name, cut), at);
+                prop_assert_eq!(routes.recall(hash(name, cut)), Some(at));
+                prop_assert!(routes.0.len() <= 16);
+                for ((name, cut), at) in &model {
+                    prop_assert!(routes.recall(hash(*name, *cut)).is_none_or(|found| found == *at));
                 }
             }
-            prop_assert!(class.0.len() >= model.len().min(16));
+            prop_assert!(routes.0.len() >= model.len().min(16));
         }
     }
 }

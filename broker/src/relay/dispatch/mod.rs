@@ -18,6 +18,7 @@ mod reframe;
 mod route;
 
 pub(crate) use gathering::{Gathering, is_incomplete};
+pub(crate) use known::Ahead;
 pub(crate) use open::{Dispatch, Growth, Plan};
 pub(crate) use reframe::{Framing, cut};
 pub(crate) use route::{CALLER_MIME, Route};

@@ -3,7 +3,7 @@
 use super::caller;
 use super::failure::Failure;
 use super::gathering::Held;
-use super::known;
+use super::known::{self, Ahead};
 use super::reframe::Framing;
 use super::route::Route;
 use crate::link::{Begin, Form, Link, Opened, Opening, Packet, Refusal, Serial, Step, Touched};
@@ -157,17 +157,20 @@ impl Dispatch {
         true
     }
 
-    /// What these frames ask for is about to be looked up.
-    pub(crate) fn foresee<'f>(&self, frames: impl Iterator<Item = &'f [u8]>) {
-        let requests = frames.filter_map(|frame| FrameRef::parse(frame).ok()).filter(|frame| frame.kind().is_request());
+    /// Looks up what these frames ask for, if it is better looked up together.
+    pub(crate) fn foresee<'f>(&self, frames: impl Iterator<Item = &'f [u8]>) -> Ahead {
         let form = self.link.dialect.form;
-        known::foresee(requests.filter_map(|request| Some(Route::read(request.metadata()?, form).bytes())));
+        let requests = frames.filter_map(|frame| FrameRef::parse(frame).ok()).filter(|frame| frame.kind().is_request());
+        let routes =
+            requests.filter_map(|request| request.metadata()).map(|metadata| (metadata, Route::read(metadata, form)));
+        known::foresee(routes.filter(|(_, route)| !route.is_special()))
     }
 
     /// Where a request goes, if nothing about it needs more than one look; else `open` says what is wrong.
     pub(crate) fn plan(
         &mut self,
         table: &Table,
+        ahead: &mut Ahead,
         stream: StreamId,
         step: Step,
         metadata: Option<&[u8]>,
@@ -176,18 +179,19 @@ impl Dispatch {
             return None;
         }
         let (form, metadata) = (self.link.dialect.form, metadata?);
-        let route = Route::read(metadata, form);
-        let is_special = route.has_caller || matches!(route.deadline, Some((0, _)));
-        if is_special || metadata.len() > self.relay.limits.gathering.0 {
+        if metadata.len() > self.relay.limits.gathering.0 {
             return None;
         }
-        let endpoints = match known::recall(route.bytes()).and_then(|place| table.at(place)) {
-            Some(endpoints) => endpoints,
+        let foreseen =
+            ahead.find(metadata).and_then(|found| Some((table.at(found.place?)?, found.has_mime, found.well_formed)));
+        let (endpoints, has_mime, well_formed) = match foreseen {
+            Some(found) => found,
             None => {
-                let key = route.plain_key()?;
-                let place = table.locate(&key).or_else(|| table.locate(&key.undivided()))?;
-                known::remember(route.bytes(), place, table);
-                table.at(place)?
+                let route = Route::read(metadata, form);
+                if route.is_special() {
+                    return None;
+                }
+                (Self::endpoints(table, &route)?, route.has_mime, route.well_formed)
             }
         };
         let rng = &mut self.rng;
@@ -199,10 +203,21 @@ impl Dispatch {
         if endpoints.list.len() > 1 {
             picked.link.anticipate();
         }
-        let lacks_mime = form == Form::Composite && !route.has_mime && !self.link.dialect.data_entry.is_empty();
-        let growth = Growth { has_caller: self.tells(&picked.link), at: lacks_mime.then_some(route.well_formed) };
+        let lacks_mime = form == Form::Composite && !has_mime && !self.link.dialect.data_entry.is_empty();
+        let growth = Growth { has_caller: self.tells(&picked.link), at: lacks_mime.then_some(well_formed) };
         let is_grown = growth.has_caller || growth.at.is_some();
         Some(Plan { to: picked.link.clone(), growth: is_grown.then_some(growth) })
+    }
+
+    /// Who serves a route, if any instance of theirs will do; the route is remembered.
+    fn endpoints<'t>(table: &'t Table, route: &Route<'_>) -> Option<&'t Arc<Endpoints>> {
+        let known = known::recall(route.bytes()).and_then(|place| table.at(place));
+        known.or_else(|| {
+            let key = route.plain_key()?;
+            let place = table.locate(&key).or_else(|| table.locate(&key.undivided()))?;
+            known::remember(route.bytes(), place, table);
+            table.at(place)
+        })
     }
 
     /// Whether this link is told who calls.

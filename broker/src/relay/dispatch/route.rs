@@ -47,6 +47,11 @@ impl<'a> Route<'a> {
         route
     }
 
+    /// It is refused, or at least looked at more closely.
+    pub(super) fn is_special(&self) -> bool {
+        self.has_caller || matches!(self.deadline, Some((0, _)))
+    }
+
     /// What is asked for.
     pub(crate) fn key(&self) -> Option<RouteKey<'a>> {
         // The ids before the text are not looked up (wire-contract.md 2.4).
