@@ -9,7 +9,7 @@ use crate::metrics::QueueMeters;
 use crate::store::{Batch, Durability, Op, Store, TopicId};
 use bytes::Bytes;
 use parking_lot::RwLock;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -38,7 +38,7 @@ pub(crate) struct Limits {
 #[derive(Debug)]
 pub(crate) struct Queues {
     pub(super) shared: Arc<Shared>,
-    topics: RwLock<BTreeMap<String, Arc<Topic>>>,
+    topics: RwLock<HashMap<String, Arc<Topic>>>,
     /// One at a time creates and deletes.
     changing: tokio::sync::Mutex<()>,
     limits: Limits,
@@ -70,7 +70,7 @@ impl Queues {
             let ticket = shared.store.append(batch, Durability::Disk).map_err(refused)?;
             ticket.receipt.await.map_err(refused)?;
         }
-        let mut topics = BTreeMap::new();
+        let mut topics = HashMap::new();
         for id in shared.store.topics() {
             let settings = shared.store.topic(id).and_then(|view| view.settings);
             let settings = settings.unwrap_or_else(|| to_settings(&format!("lost-{}", id.0), &TopicRest::default()));
@@ -86,7 +86,7 @@ impl Queues {
         queues.shared.belongs_to(Arc::downgrade(&queues));
         for waiting in queues.list(&format!("{}scheduled.", names::RESERVED)) {
             let of = waiting.rest().scheduled_of;
-            let topic = queues.list("").into_iter().find(|topic| Some(topic.id.0) == of);
+            let topic = queues.all().into_iter().find(|topic| Some(topic.id.0) == of);
             if let Some(topic) = topic {
                 queues.schedule_of(&topic).await?;
             }
@@ -106,9 +106,15 @@ impl Queues {
 
     /// Topics whose names start so, by name.
     pub(crate) fn list(&self, prefix: &str) -> Vec<Arc<Topic>> {
-        let topics = self.topics.read();
-        let from = topics.range(prefix.to_owned()..).take_while(|(name, _)| name.starts_with(prefix));
-        from.map(|(_, topic)| topic.clone()).collect()
+        let mut topics = self.all();
+        topics.retain(|topic| topic.name.starts_with(prefix));
+        topics.sort_by(|a, b| a.name.cmp(&b.name));
+        topics
+    }
+
+    /// Every topic, in no order.
+    fn all(&self) -> Vec<Arc<Topic>> {
+        self.topics.read().values().cloned().collect()
     }
 
     /// Creates a topic, unless it is there.
@@ -222,14 +228,14 @@ impl Queues {
 
     /// Hands nothing over any more: members end well, and may settle what they have.
     pub(crate) fn finish(&self) {
-        self.list("").iter().flat_map(|topic| topic.groups()).for_each(|group| group.finish());
+        self.all().iter().flat_map(|topic| topic.groups()).for_each(|group| group.finish());
     }
 
     /// Records everything, so that the next start knows exactly what was handed over, and closes the store.
     pub(crate) async fn close(&self) {
         self.is_closed.store(true, Ordering::SeqCst);
         let closed = || QueueError::Rpc(towline_service_api::RpcError::canceled("this broker is shutting down"));
-        let topics = self.list("");
+        let topics = self.all();
         let groups: Vec<Arc<Dispatcher>> = topics.iter().flat_map(|topic| topic.groups()).collect();
         topics.iter().for_each(|topic| topic.end_schedule());
         groups.iter().for_each(|group| group.end(closed()));
@@ -271,7 +277,7 @@ async fn keep(queues: std::sync::Weak<Queues>) {
     loop {
         let Some(all) = queues.upgrade().filter(|all| !all.is_closed.load(Ordering::SeqCst)) else { return };
         let shared = all.shared.clone();
-        for topic in all.list("") {
+        for topic in all.all() {
             if let Err(error) = topic.keep().await {
                 tracing::debug!(topic = &*topic.name, %error, "what a topic need not keep is not given up yet");
             }

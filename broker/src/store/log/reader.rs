@@ -147,11 +147,13 @@ impl Core {
     fn read_spots(&self, topic: TopicId, spots: &[(Spot, Source)], bytes: usize, page: &mut Page) -> io::Result<()> {
         let mut window = Window::default();
         let mut brought: usize = page.messages.iter().map(|message| message.content.len()).sum();
-        for (spot, source) in spots {
+        for (nth, (spot, source)) in spots.iter().enumerate() {
             let stored = match source {
                 Source::Memory(bytes) => content_of(bytes, topic, spot.offset),
                 Source::File(file) => {
-                    let mut record = |past_cache| self.reading(spot.segment, window.record(file, *spot, past_cache));
+                    let ahead = || ahead(&spots[nth..]);
+                    let mut record =
+                        |past_cache| self.reading(spot.segment, window.record(file, *spot, ahead, past_cache));
                     match content_of(&record(false)?, topic, spot.offset) {
                         None => content_of(&record(true)?, topic, spot.offset),
                         found => found,
@@ -174,6 +176,16 @@ impl Core {
     }
 }
 
+/// How far to read from the first of these on: to the others that are in its segment, as far as it is worth it.
+fn ahead(spots: &[(Spot, Source)]) -> usize {
+    let first = spots[0].0;
+    let reach = |spot: Spot| spot.position.saturating_sub(first.position) as usize;
+    let near = |spot: &Spot| spot.segment == first.segment && reach(*spot) < READ;
+    let last = spots.iter().map(|(spot, _)| *spot).take_while(near).last();
+    // The last one is no longer than most are.
+    (last.map_or(0, reach) + COPY).min(READ)
+}
+
 /// The part of a segment that was read last.
 #[derive(Default)]
 struct Window {
@@ -183,14 +195,21 @@ struct Window {
 }
 
 impl Window {
-    /// The record at a place, as far as the file has it; past the system's cache if what the cache has is bad.
-    fn record(&mut self, file: &Arc<dyn File>, spot: Spot, past_cache: bool) -> io::Result<Bytes> {
+    /// The record at a place, as far as the file has it; past the system's cache if what the cache has is bad. What is
+    /// wanted next lies within so many bytes `ahead`.
+    fn record(
+        &mut self,
+        file: &Arc<dyn File>,
+        spot: Spot,
+        ahead: impl Fn() -> usize,
+        past_cache: bool,
+    ) -> io::Result<Bytes> {
         let position = u64::from(spot.position);
         if past_cache {
             return read(file, position, self.needed(spot).unwrap_or(READ), true);
         }
         if self.needed(spot).is_none_or(|len| self.rest(spot).len() < len) {
-            let len = self.needed(spot).unwrap_or(HEADER).max(READ);
+            let len = self.needed(spot).unwrap_or(HEADER).max(ahead());
             *self = Self { segment: spot.segment, at: position, bytes: read(file, position, len, false)? };
             if let Some(len) = self.needed(spot).filter(|len| self.bytes.len() < *len) {
                 self.bytes = read(file, position, len, false)?;
