@@ -2,6 +2,7 @@ mod cbor;
 mod raw;
 
 use std::any::TypeId;
+use std::cell::Cell;
 use std::fmt;
 
 use bytes::Bytes;
@@ -34,6 +35,14 @@ pub enum Encoding {
     Bytes,
     /// `text/plain`, which is UTF-8: the same for a string, or bytes that are one.
     Text,
+}
+
+/// Values of up to so many bytes are copied to where they stay, once it is known how many they are.
+const SMALL: usize = 1024;
+
+thread_local! {
+    /// Where values are written; its memory is used again.
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// A value that could not be written, or bytes that could not be read; says why.
@@ -97,10 +106,16 @@ impl Encoding {
     /// Writes a value. Errors: the type's own `Serialize` refused, or there is no form for it (in JSON a map with keys
     /// that are no strings, in bytes and text all that is neither).
     pub fn encode<T: Serialize + ?Sized>(self, value: &T) -> Result<Bytes, EncodingError> {
-        // A confirmation of a publish fits.
-        let mut buffer = Vec::with_capacity(128);
-        self.encode_into(&mut buffer, value)?;
-        Ok(Bytes::from(buffer))
+        let mut buffer = SCRATCH.take();
+        buffer.clear();
+        let outcome = self.encode_into(&mut buffer, value);
+        if buffer.len() > SMALL {
+            outcome?;
+            return Ok(Bytes::from(buffer));
+        }
+        let bytes = outcome.map(|()| Bytes::copy_from_slice(&buffer));
+        SCRATCH.set(buffer);
+        bytes
     }
 
     /// Reads a value; all bytes belong to it. Errors: not this encoding, not this type, bytes left over, nested too deep.

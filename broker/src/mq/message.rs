@@ -35,10 +35,15 @@ pub(crate) struct Content {
 
 impl Content {
     pub(crate) fn encode(&self) -> Bytes {
-        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len() + 8).sum();
         let texts = [(CONTENT_TYPE, &self.content_type), (KEY, &self.key), (TAG, &self.tag), (ID, &self.id)];
-        let text: usize = texts.iter().filter_map(|(_, text)| Some(text.as_ref()?.len() + 4)).sum();
-        let mut out = Vec::with_capacity(16 + headers + text + self.body.len());
+        let mut len = 2 + self.body.len() + self.expires.map_or(0, number_len);
+        len += texts.iter().filter_map(|(_, text)| text.as_deref().map(text_len)).sum::<usize>();
+        if !self.headers.is_empty() {
+            len += number_len(self.headers.len() as u64);
+            len += self.headers.iter().map(|(name, value)| text_len(name) + text_len(value)).sum::<usize>();
+        }
+        // Bytes of a vector that is full need no memory beside it.
+        let mut out = Vec::with_capacity(len);
         let mut fields = 0;
         for (bit, text) in texts {
             fields |= if text.is_some() { bit } else { 0 };
@@ -62,6 +67,7 @@ impl Content {
             }
         }
         out.extend_from_slice(&self.body);
+        debug_assert_eq!(out.len(), len, "as long as was said");
         out.into()
     }
 
@@ -125,6 +131,14 @@ fn put_number(out: &mut Vec<u8>, mut number: u64) {
         number >>= 7;
     }
     out.push(number as u8);
+}
+
+fn number_len(number: u64) -> usize {
+    (64 - (number | 1).leading_zeros() as usize).div_ceil(7)
+}
+
+fn text_len(text: &str) -> usize {
+    number_len(text.len() as u64) + text.len()
 }
 
 fn put_text(out: &mut Vec<u8>, text: &str) {

@@ -47,7 +47,8 @@ pub fn snapshot(bytes: &[u8]) {
 pub fn seeds(target: &str) -> Vec<Vec<u8>> {
     let mut state = State::default();
     let mut records = Vec::new();
-    state.append(&sample(), &mut |record| {
+    let sample = sample();
+    state.append(&sample.ops, sample.now, &mut Vec::new(), &mut |record| {
         let mut bytes = Vec::new();
         record.encode(&mut bytes);
         records.push(bytes);

@@ -43,15 +43,11 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     ///
     /// # Errors
     /// A batch that cannot be kept is refused whole, before anything of it is: see [`StoreError`].
-    fn append(&self, batch: Batch, durability: Durability) -> Result<Ticket, StoreError> {
-        let Tickets { mut placed, receipt } = self.append_all(std::slice::from_ref(&batch), durability);
-        let placed = placed.pop().unwrap_or(Err(StoreError::Closed))?;
-        Ok(Ticket { placed, receipt })
-    }
+    fn append(&self, batch: Batch, durability: Durability) -> Result<Ticket, StoreError>;
 
-    /// The same of several batches, in their order: each is kept or refused by itself, and one receipt says when all that are
-    /// kept are as durable as they have to be. Nothing else comes between them.
-    fn append_all(&self, batches: &[Batch], durability: Durability) -> Tickets;
+    /// The same of several operations of which each is a batch of its own, in their order: each is kept or refused by itself,
+    /// and one receipt says when all that are kept are as durable as they have to be. Nothing else comes between them.
+    fn append_each(&self, ops: &[Op], now: u64, durability: Durability) -> Tickets;
 
     /// Messages of a topic from an offset on, in their order; only those whose durability is reached.
     ///
@@ -99,11 +95,11 @@ pub struct Ticket {
     pub receipt: Receipt,
 }
 
-/// Appended batches on their way.
+/// Appended operations on their way.
 #[derive(Debug)]
 pub struct Tickets {
-    /// For each batch where each of its [`Op::Publish`] is, or why it is not kept.
-    pub placed: Vec<Result<Vec<Placed>, StoreError>>,
+    /// For each where it is, if it is [`Op::Publish`], or why it is not kept.
+    pub placed: Vec<Result<Option<Placed>, StoreError>>,
     /// Comes when all that are kept are kept as durably as asked, or cannot be; at once if none is. It tells the least
     /// durability that was reached.
     pub receipt: Receipt,

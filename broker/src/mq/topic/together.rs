@@ -6,7 +6,7 @@ use super::awaited::Awaited;
 use super::intake::Intake;
 use crate::mq::shared::{Hold, Shared};
 use crate::mq::{refusal, settings};
-use crate::store::{self, Batch, Op, Placed, Publish, Tickets};
+use crate::store::{self, Op, Placed, Publish, Tickets};
 use parking_lot::MutexGuard;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -74,7 +74,7 @@ impl<T> Together<T> {
         let topics: Vec<_> = coming.chunk_by(|a, b| a.topic.id == b.topic.id).map(|of| of[0].topic.clone()).collect();
         let mut intakes: Vec<_> = topics.iter().map(Arriving::at).collect();
         let timestamp = shared.clock.now();
-        let (mut kept, mut batches, mut at) = (Vec::with_capacity(coming.len()), Vec::with_capacity(coming.len()), 0);
+        let (mut kept, mut ops, mut at) = (Vec::with_capacity(coming.len()), Vec::with_capacity(coming.len()), 0);
         for mut coming in coming {
             while topics[at].id != coming.topic.id {
                 at += 1;
@@ -84,21 +84,20 @@ impl<T> Together<T> {
             match room {
                 Ok(()) => {
                     let (content, dedup) = (std::mem::take(&mut coming.message.content), coming.message.dedup);
-                    let ops = vec![Op::Publish(Publish { topic: coming.topic.id, content, dedup })];
-                    batches.push(Batch { ops, now: timestamp });
+                    ops.push(Op::Publish(Publish { topic: coming.topic.id, content, dedup }));
                     kept.push((coming, at));
                 }
                 Err(error) => refused.push((coming, error)),
             }
         }
-        if batches.is_empty() {
+        if ops.is_empty() {
             return None;
         }
-        let Tickets { placed, receipt } = shared.store.append_all(&batches, class);
+        let Tickets { placed, receipt } = shared.store.append_each(&ops, timestamp, class);
         let mut messages = Vec::with_capacity(kept.len());
-        for (((mut coming, at), outcome), mut batch) in kept.into_iter().zip(placed).zip(batches) {
-            let Some(Op::Publish(Publish { content, .. })) = batch.ops.pop() else { unreachable!("made above") };
-            match outcome.map(|placed| placed.first().copied()) {
+        for (((mut coming, at), outcome), op) in kept.into_iter().zip(placed).zip(ops) {
+            let Op::Publish(Publish { content, .. }) = op else { unreachable!("made above") };
+            match outcome {
                 Ok(Some(placed)) => {
                     intakes[at].stored(placed, content.len());
                     messages.push((coming.whose, at, placed));

@@ -2,7 +2,7 @@
 
 use super::Engine;
 use super::subject::{NOW, PLENTY, Subject, confirmed, offset, progress, publish, put, put_group, settings};
-use crate::store::{Batch, Durability, GroupId, Limits, Offset, Op, Placed, StoreError, Stored, Tickets, TopicId};
+use crate::store::{Durability, GroupId, Limits, Offset, Op, Placed, StoreError, Stored, Tickets, TopicId};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -56,28 +56,24 @@ pub async fn a_batch_over_many_topics_is_kept_whole(engine: &dyn Engine) {
 }
 
 /// What is refused of them leaves the others; one receipt is for all that are kept.
-pub async fn batches_that_come_together_are_kept_each_by_itself(engine: &dyn Engine) {
+pub async fn operations_that_come_together_are_kept_each_by_itself(engine: &dyn Engine) {
     let (subject, topic) = Subject::with_topic(engine).await;
     let unknown = TopicId(subject.store.fresh_id());
-    let batch = |ops: Vec<Op>| Batch { ops, now: NOW };
-    let batches = vec![
-        batch(vec![publish(topic, "a")]),
-        batch(vec![publish(topic, "lost"), publish(unknown, "lost")]),
-        batch(Vec::new()),
-        batch(vec![publish(topic, "b"), publish(topic, "c")]),
-    ];
-    let Tickets { placed, receipt } = subject.store.append_all(&batches, Durability::Disk);
+    let ops = [publish(topic, "a"), publish(unknown, "lost"), put(topic, "key", "value"), publish(topic, "b")];
+    let Tickets { placed, receipt } = subject.store.append_each(&ops, NOW, Durability::Disk);
     assert_eq!(placed.len(), 4, "each has an outcome");
-    assert_eq!(placed[1], Err(StoreError::UnknownTopic(unknown)), "refused whole");
-    assert!(matches!(placed[2], Err(StoreError::BatchSize { .. })), "an empty one is none");
+    assert_eq!(placed[1], Err(StoreError::UnknownTopic(unknown)), "refused by itself");
+    assert_eq!(placed[2], Ok(None), "it has no place");
     assert!(receipt.await.is_ok(), "what is kept is confirmed");
     let kept: Vec<_> = placed.iter().flatten().flatten().map(|placed| offset(&[*placed])).collect();
-    assert!(kept.is_sorted() && kept.len() == 3, "{kept:?}");
-    let expected: Vec<_> = kept.into_iter().zip(["a", "b", "c"].map(str::to_owned)).collect();
+    assert!(kept.is_sorted() && kept.len() == 2, "{kept:?}");
+    let expected: Vec<_> = kept.into_iter().zip(["a", "b"].map(str::to_owned)).collect();
     assert_eq!(subject.contents(topic).await, expected, "in their order, and visible");
-    let Tickets { placed, receipt } =
-        subject.store.append_all(&[batch(vec![publish(unknown, "lost")])], Durability::Disk);
+    assert!(subject.store.entry(topic, b"key").is_some(), "the entry too");
+    let Tickets { placed, receipt } = subject.store.append_each(&[publish(unknown, "lost")], NOW, Durability::Disk);
     assert!(placed[0].is_err() && receipt.await.is_ok(), "nothing is waited for if nothing is kept");
+    let Tickets { placed, receipt } = subject.store.append_each(&[], NOW, Durability::Disk);
+    assert!(placed.is_empty() && receipt.await.is_ok(), "nor for nothing");
 }
 
 /// Whatever else was in it.

@@ -49,7 +49,7 @@ promises! {
         offsets_grow_in_the_order_of_the_appends,
         a_batch_over_many_topics_is_kept_whole,
         a_refused_batch_leaves_nothing,
-        batches_that_come_together_are_kept_each_by_itself,
+        operations_that_come_together_are_kept_each_by_itself,
         a_batch_that_is_empty_or_too_large_is_refused,
         what_is_not_there_is_named,
         a_message_is_visible_once_it_is_confirmed,

@@ -20,7 +20,7 @@ use super::sealed::Directories;
 use super::segment::Segment;
 use super::sequence::{MAX_SEGMENT, Sequence};
 use super::unread::Unread;
-use crate::store::{Batch, Durability, Offset, Receipt, StoreError, Ticket, Tickets, TopicId};
+use crate::store::{Batch, Durability, Offset, Op, Receipt, StoreError, Ticket, Tickets, TopicId};
 use hashbrown::HashSet;
 use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
@@ -175,9 +175,22 @@ impl Signal {
 }
 
 impl Core {
-    /// See [`crate::store::Store::append_all`].
-    pub(crate) fn append_all(&self, batches: &[Batch], durability: Durability) -> Tickets {
-        let Appended { tickets, shown, wake } = self.front.lock().append(batches, durability);
+    /// See [`crate::store::Store::append`].
+    pub(crate) fn append(&self, batch: &Batch, durability: Durability) -> Result<Ticket, StoreError> {
+        let appended = self.front.lock().append(batch, durability);
+        let (placed, receipt) = self.appended(appended);
+        Ok(Ticket { placed: placed?, receipt })
+    }
+
+    /// See [`crate::store::Store::append_each`].
+    pub(crate) fn append_each(&self, ops: &[Op], now: u64, durability: Durability) -> Tickets {
+        let appended = self.front.lock().append_each(ops, now, durability);
+        let (placed, receipt) = self.appended(appended);
+        Tickets { placed, receipt }
+    }
+
+    fn appended<T>(&self, appended: Appended<T>) -> (T, Receipt) {
+        let Appended { placed, receipt, shown, wake } = appended;
         if !shown.is_empty() {
             self.catalog.lock().show(&shown);
         }
@@ -186,13 +199,7 @@ impl Core {
             Wake::Writer => self.to_write.set(),
             Wake::Syncer => self.to_sync.set(),
         }
-        tickets
-    }
-
-    /// One batch by itself, for those who take the steps of the engine one by one.
-    pub(crate) fn append(&self, batch: &Batch, durability: Durability) -> Result<Ticket, StoreError> {
-        let Tickets { mut placed, receipt } = self.append_all(std::slice::from_ref(batch), durability);
-        Ok(Ticket { placed: placed.remove(0)?, receipt })
+        (placed, receipt)
     }
 
     /// A write or a sync has failed: nothing is confirmed any more.

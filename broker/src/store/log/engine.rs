@@ -12,7 +12,8 @@ use super::sealed::Directories;
 use super::survey::Survey;
 use super::threads::Threads;
 use crate::store::{
-    Batch, Durability, GroupId, GroupView, Limits, Offset, Page, Stats, Store, StoreError, Tickets, TopicId, TopicView,
+    Batch, Durability, GroupId, GroupView, Limits, Offset, Op, Page, Stats, Store, StoreError, Ticket, Tickets,
+    TopicId, TopicView,
 };
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -134,8 +135,12 @@ impl Core {
 }
 
 impl Store for Log {
-    fn append_all(&self, batches: &[Batch], durability: Durability) -> Tickets {
-        self.core.append_all(batches, durability)
+    fn append(&self, batch: Batch, durability: Durability) -> Result<Ticket, StoreError> {
+        self.core.append(&batch, durability)
+    }
+
+    fn append_each(&self, ops: &[Op], now: u64, durability: Durability) -> Tickets {
+        self.core.append_each(ops, now, durability)
     }
 
     fn read(&self, topic: TopicId, from: Offset, limits: Limits) -> BoxFuture<'_, Result<Page, StoreError>> {

@@ -12,7 +12,7 @@ use super::group;
 use crate::store::log::mutant::{self, Mutant};
 use crate::store::record::Record;
 use crate::store::state::{Frozen, State};
-use crate::store::{Batch, Durability, Offset, Op, Placed, Receipt, StoreError, Stored, Tickets, TopicId};
+use crate::store::{Batch, Durability, Offset, Op, Placed, Receipt, StoreError, Stored, TopicId};
 use hashbrown::HashMap;
 use std::collections::{BTreeSet, VecDeque};
 use tokio::sync::oneshot;
@@ -135,8 +135,10 @@ struct Wait {
 
 /// What an append did.
 #[derive(Debug)]
-pub(crate) struct Appended {
-    pub tickets: Tickets,
+pub(crate) struct Appended<T> {
+    /// Where it is, or why it is not kept.
+    pub placed: T,
+    pub receipt: Receipt,
     /// May be read now.
     pub shown: Shown,
     /// Whom to wake, if nobody was before.
@@ -165,11 +167,45 @@ impl Front {
         }
     }
 
-    /// Adds batches to the open group.
-    pub(crate) fn append(&mut self, batches: &[Batch], durability: Durability) -> Appended {
+    /// Adds a batch to the open group.
+    pub(crate) fn append(
+        &mut self,
+        batch: &Batch,
+        durability: Durability,
+    ) -> Appended<Result<Vec<Placed>, StoreError>> {
+        self.receive(durability, |front, shown, wait| {
+            let mut placed = Vec::new();
+            front.add(&batch.ops, batch.now, durability, &mut placed, shown, wait)?;
+            Ok(placed)
+        })
+    }
+
+    /// The same of operations of which each is a batch.
+    pub(crate) fn append_each(
+        &mut self,
+        ops: &[Op],
+        now: u64,
+        durability: Durability,
+    ) -> Appended<Vec<Result<Option<Placed>, StoreError>>> {
+        self.receive(durability, |front, shown, wait| {
+            let mut placed = Vec::new();
+            let each = ops.iter().map(|op| {
+                front.add(std::slice::from_ref(op), now, durability, &mut placed, shown, wait)?;
+                Ok(placed.pop())
+            });
+            each.collect()
+        })
+    }
+
+    /// Gives whoever appends a receipt of what it adds.
+    fn receive<T>(
+        &mut self,
+        durability: Durability,
+        add: impl FnOnce(&mut Self, &mut Shown, &mut Wait) -> T,
+    ) -> Appended<T> {
         let before = (self.is_written_for(), self.is_synced_for());
         let (mut shown, mut wait) = (Shown::new(), Wait { until: Durability::Memory, reached: None });
-        let placed = batches.iter().map(|batch| self.add(batch, durability, &mut shown, &mut wait)).collect();
+        let placed = add(self, &mut shown, &mut wait);
         let (sender, receipt) = Receipt::pair();
         let waiter = Waiter { sender, reached: wait.reached.unwrap_or(durability) };
         match wait.until {
@@ -182,69 +218,71 @@ impl Front {
             ((_, false), _, true) => Wake::Syncer,
             _ => Wake::Nobody,
         };
-        Appended { tickets: Tickets { placed, receipt }, shown, wake }
+        Appended { placed, receipt, shown, wake }
     }
 
     fn add(
         &mut self,
-        batch: &Batch,
+        ops: &[Op],
+        now: u64,
         durability: Durability,
+        placed: &mut Vec<Placed>,
         shown: &mut Shown,
         wait: &mut Wait,
-    ) -> Result<Vec<Placed>, StoreError> {
-        self.admit(batch)?;
-        let (need, in_memory) = self.needs(batch, durability);
-        let bytes = size(batch);
+    ) -> Result<(), StoreError> {
+        let bytes = size(ops);
+        self.admit(ops, bytes)?;
+        let (need, in_memory) = self.needs(ops, durability);
         if self.open.bytes.len() + bytes > self.group_max {
             self.close_open();
         }
         let Self { state, open, rings, .. } = self;
-        let placed = state.append(batch, &mut |record| match record {
+        state.append(ops, now, placed, &mut |record| match record {
             Record::Message { topic, offset, timestamp, content, .. } if in_memory.contains(topic) => {
                 let content = content.to_vec().into();
                 rings.entry(*topic).or_default().push_back(Stored { offset: *offset, timestamp: *timestamp, content });
             }
             _ => record.encode(&mut open.bytes),
         });
-        let must_sync = self.show(batch, &placed, shown);
-        self.forget(batch);
+        let must_sync = self.show(ops, now, placed, shown);
+        self.forget(ops);
         wait.until = wait.until.max(if must_sync { Durability::Disk } else { need });
         wait.reached = Some(wait.reached.map_or(need, |reached| reached.min(need)));
-        Ok(placed)
+        Ok(())
     }
 
     /// Whether a batch may come in at all.
-    fn admit(&self, batch: &Batch) -> Result<(), StoreError> {
+    fn admit(&self, ops: &[Op], bytes: usize) -> Result<(), StoreError> {
         if let Some(why) = &self.stopped {
             return Err(why.clone());
         }
-        let publishes = || batch.ops.iter().any(|op| matches!(op, Op::Publish(_)));
-        if let Some(why) = self.spent.as_ref().filter(|_| publishes() || !self.has_room(batch)) {
+        let publishes = || ops.iter().any(|op| matches!(op, Op::Publish(_)));
+        if let Some(why) = self.spent.as_ref().filter(|_| publishes() || !self.has_room(bytes)) {
             return Err(why.clone());
         }
         if let Some(why) = self.full.as_ref().filter(|_| publishes()) {
             return Err(why.clone());
         }
-        let (bytes, max) = (size(batch), self.group_max - group::HEADER);
-        if batch.ops.is_empty() || bytes > max {
+        let max = self.group_max - group::HEADER;
+        if ops.is_empty() || bytes > max {
             return Err(StoreError::BatchSize { bytes, max });
         }
-        self.state.check(batch)
+        self.state.check(ops)
     }
 
-    /// True if the current segment holds a batch behind what is open, and behind that some records of the log's own.
-    fn has_room(&self, batch: &Batch) -> bool {
+    /// True if the current segment holds so many bytes behind what is open, and behind that some records of the log's own.
+    fn has_room(&self, bytes: usize) -> bool {
         let waiting: usize = self.closed.iter().chain([&self.open]).map(|open| open.bytes.len() + group::HEADER).sum();
-        (waiting + size(batch) + OWN) as u64 <= self.room
+        (waiting + bytes + OWN) as u64 <= self.room
     }
 
     /// The durability its receipt waits for, and those of its topics that are kept in memory alone.
-    fn needs(&self, batch: &Batch, asked: Durability) -> (Durability, Vec<TopicId>) {
+    fn needs(&self, ops: &[Op], asked: Durability) -> (Durability, Vec<TopicId>) {
         let (mut need, mut in_memory) = (asked, Vec::new());
-        for op in &batch.ops {
+        for op in ops {
             let topic = op.topic();
             let of_topic = self.state.durability(topic).unwrap_or_else(|| {
-                let created = batch.ops.iter().find_map(|op| match op {
+                let created = ops.iter().find_map(|op| match op {
                     Op::PutTopic { topic: created, settings } if *created == topic => Some(settings.durability),
                     _ => None,
                 });
@@ -264,8 +302,8 @@ impl Front {
 
     /// Notes from when on the batch's messages may be read, and reserves offsets ahead. True if the receipt has to wait for
     /// a sync, whatever the durability of the topics: offsets were used that are not yet reserved.
-    fn show(&mut self, batch: &Batch, placed: &[Placed], now: &mut Shown) -> bool {
-        let publishes = batch.ops.iter().filter_map(|op| match op {
+    fn show(&mut self, ops: &[Op], time: u64, placed: &[Placed], now: &mut Shown) -> bool {
+        let publishes = ops.iter().filter_map(|op| match op {
             Op::Publish(publish) => Some(publish.topic),
             _ => None,
         });
@@ -278,7 +316,7 @@ impl Front {
             };
             self.open.messages += 1;
             let durability = self.state.durability(topic).unwrap_or_default();
-            let is_reserved = durability < Durability::Disk && self.reserve(topic, offset, batch.now);
+            let is_reserved = durability < Durability::Disk && self.reserve(topic, offset, time);
             let shown = match durability {
                 Durability::Memory if is_reserved => &mut *now,
                 Durability::Os if is_reserved => &mut self.open.shown_written,
@@ -313,8 +351,8 @@ impl Front {
     }
 
     /// Drops what the front itself holds of topics and messages that the batch gives up.
-    fn forget(&mut self, batch: &Batch) {
-        for op in &batch.ops {
+    fn forget(&mut self, ops: &[Op]) {
+        for op in ops {
             match op {
                 Op::DeleteTopic(topic) => {
                     self.rings.remove(topic);
@@ -447,7 +485,7 @@ impl Front {
 }
 
 /// At most so many bytes a batch takes in a group.
-fn size(batch: &Batch) -> usize {
+fn size(ops: &[Op]) -> usize {
     /// More than a record takes beside texts and runs.
     const RECORD: usize = 128;
     let of = |op: &Op| match op {
@@ -460,5 +498,5 @@ fn size(batch: &Batch) -> usize {
         _ => 0,
     };
     // A reservation may come with each message.
-    batch.ops.iter().map(|op| of(op) + RECORD).sum()
+    ops.iter().map(|op| of(op) + RECORD).sum()
 }

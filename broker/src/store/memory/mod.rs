@@ -9,7 +9,7 @@ use super::record::Record;
 use super::state::State;
 use super::{
     Batch, Durability, GroupId, GroupView, Limits, Offset, Op, Page, Placed, Receipt, Run, Stats, Store, StoreError,
-    Stored, Tickets, TopicId, TopicView,
+    Stored, Ticket, Tickets, TopicId, TopicView,
 };
 use bytes::Bytes;
 use futures::future::{self, BoxFuture, FutureExt};
@@ -60,16 +60,21 @@ impl MemoryStore {
         Self::default()
     }
 
-    fn append_at(&self, batches: &[Batch], uptime: u64) -> Tickets {
+    /// What is kept is as durable as it gets.
+    fn append_at<T>(&self, uptime: u64, append: impl FnOnce(&mut Inner) -> T) -> (T, Receipt) {
         let mut inner = self.inner.lock();
         if uptime.saturating_sub(inner.looked) >= LOOK {
             inner.looked = uptime;
             inner.state.expire(uptime);
         }
-        let placed = batches.iter().map(|batch| inner.append(batch)).collect();
+        let placed = append(&mut inner);
         let (sender, receipt) = Receipt::pair();
         let _ = sender.send(Ok(Durability::Memory));
-        Tickets { placed, receipt }
+        (placed, receipt)
+    }
+
+    fn uptime(&self) -> u64 {
+        u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     fn of_topic<T>(&self, topic: TopicId, look: impl FnOnce(&Messages, Offset) -> T) -> Result<T, StoreError> {
@@ -81,9 +86,18 @@ impl MemoryStore {
 }
 
 impl Store for MemoryStore {
-    fn append_all(&self, batches: &[Batch], _: Durability) -> Tickets {
-        let uptime = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.append_at(batches, uptime)
+    fn append(&self, batch: Batch, _: Durability) -> Result<Ticket, StoreError> {
+        let (placed, receipt) = self.append_at(self.uptime(), |inner| inner.append(&batch.ops, batch.now));
+        Ok(Ticket { placed: placed?, receipt })
+    }
+
+    fn append_each(&self, ops: &[Op], now: u64, _: Durability) -> Tickets {
+        let each = |inner: &mut Inner| {
+            let mut append = |op| Ok(inner.append(std::slice::from_ref(op), now)?.pop());
+            ops.iter().map(&mut append).collect()
+        };
+        let (placed, receipt) = self.append_at(self.uptime(), each);
+        Tickets { placed, receipt }
     }
 
     fn read(&self, topic: TopicId, from: Offset, limits: Limits) -> BoxFuture<'_, Result<Page, StoreError>> {
@@ -136,13 +150,14 @@ impl Store for MemoryStore {
 
 impl Inner {
     /// Keeps a batch, if it can be kept.
-    fn append(&mut self, batch: &Batch) -> Result<Vec<Placed>, StoreError> {
+    fn append(&mut self, ops: &[Op], now: u64) -> Result<Vec<Placed>, StoreError> {
         if self.is_closed {
             return Err(StoreError::Closed);
         }
-        self.state.check(batch)?;
+        self.state.check(ops)?;
         let Self { state, messages, messages_written, groups_written, .. } = self;
-        let placed = state.append(batch, &mut |record| {
+        let mut placed = Vec::new();
+        state.append(ops, now, &mut placed, &mut |record| {
             if let Record::Message { topic, offset, timestamp, content, .. } = record {
                 let content = Bytes::copy_from_slice(content);
                 let message = Stored { offset: *offset, timestamp: *timestamp, content };
@@ -151,7 +166,7 @@ impl Inner {
             }
         });
         *groups_written += 1;
-        batch.ops.iter().for_each(|op| self.drop_for(op));
+        ops.iter().for_each(|op| self.drop_for(op));
         Ok(placed)
     }
 

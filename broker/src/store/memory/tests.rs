@@ -91,7 +91,7 @@ fn a_receipt_claims_no_more_than_memory() {
 fn an_id_is_known_for_its_window_of_uptime() {
     let store = store();
     let batch = Batch { ops: vec![publish(Some(Dedup::Id(7)))], now: 1 };
-    let send = |uptime| store.append_at(std::slice::from_ref(&batch), uptime).placed[0].clone().unwrap()[0];
+    let send = |uptime| store.append_at(uptime, |inner| inner.append(&batch.ops, batch.now)).0.unwrap()[0];
     assert_eq!(send(0), Placed::At(0));
     assert_eq!(send(119_000), Placed::Duplicate(Some(0)));
     assert_eq!(send(140_000), Placed::At(1));

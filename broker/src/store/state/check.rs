@@ -5,7 +5,7 @@
 use super::State;
 use super::seen::{Last, Verdict};
 use crate::store::record::HEADER;
-use crate::store::{Batch, Dedup, Durability, GroupId, Op, StoreError, TopicId, TopicSettings};
+use crate::store::{Dedup, Durability, GroupId, Op, StoreError, TopicId, TopicSettings};
 use hashbrown::HashMap;
 
 /// The most a batch takes, as it is written: one commit group with its header.
@@ -19,13 +19,13 @@ impl State {
     ///
     /// # Errors
     /// The first reason why not.
-    pub(crate) fn check(&self, batch: &Batch) -> Result<(), StoreError> {
-        let bytes = batch.ops.iter().map(written).sum();
+    pub(crate) fn check(&self, ops: &[Op]) -> Result<(), StoreError> {
+        let bytes = ops.iter().map(written).sum();
         if bytes == 0 || bytes > MAX_BATCH {
             return Err(StoreError::BatchSize { bytes, max: MAX_BATCH });
         }
         let mut draft = Draft { state: self, topics: HashMap::new(), groups: HashMap::new(), last: HashMap::new() };
-        batch.ops.iter().try_for_each(|op| draft.check(op))
+        ops.iter().try_for_each(|op| draft.check(op))
     }
 }
 

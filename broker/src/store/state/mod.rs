@@ -30,7 +30,7 @@ pub(crate) use holes::Holes;
 pub(crate) use topic::TopicState;
 
 use super::record::Record;
-use super::{Batch, Dedup, Durability, GroupId, GroupView, Offset, Op, Placed, TopicId, TopicView};
+use super::{Dedup, Durability, GroupId, GroupView, Offset, Op, Placed, TopicId, TopicView};
 use bytes::Bytes;
 use hashbrown::HashMap;
 use seen::{Memory, Moment, Verdict};
@@ -103,12 +103,17 @@ impl State {
     }
 
     /// Applies a batch that [`State::check`] has passed, op by op. Every record that it becomes goes to `sink` first; what
-    /// changes nothing (a duplicate, a lower floor, an entry that is not there) becomes none. Returns where each
-    /// [`Op::Publish`] went.
-    pub(crate) fn append(&mut self, batch: &Batch, sink: &mut impl FnMut(&Record<'_>)) -> Vec<Placed> {
-        let mut placed = Vec::new();
-        for op in &batch.ops {
-            let record = match self.record(op, batch.now) {
+    /// changes nothing (a duplicate, a lower floor, an entry that is not there) becomes none. Where each [`Op::Publish`] went
+    /// is added to `placed`.
+    pub(crate) fn append(
+        &mut self,
+        ops: &[Op],
+        now: u64,
+        placed: &mut Vec<Placed>,
+        sink: &mut impl FnMut(&Record<'_>),
+    ) {
+        for op in ops {
+            let record = match self.record(op, now) {
                 Ok(record) => record,
                 Err(Some(duplicate)) => {
                     placed.push(duplicate);
@@ -122,7 +127,6 @@ impl State {
             sink(&record);
             self.apply(&record);
         }
-        placed
     }
 
     /// What an op becomes; if nothing, where the message is that came twice.

@@ -6,6 +6,7 @@ mod replay;
 pub(crate) use replay::{batches, records};
 
 use super::State;
+use crate::store::record::Record;
 use crate::store::{
     Batch, Dedup, Durability, GroupId, Hand, Offset, Op, Placed, Progress, Publish, Run, StoreError, TopicId,
     TopicSettings,
@@ -47,11 +48,18 @@ fn hand(first: Offset, count: u64, attempt: u32) -> Hand {
     Hand { run: run(first, count), attempt, due: 7 }
 }
 
+/// Appends what was checked.
+fn append(state: &mut State, batch: &Batch, sink: &mut impl FnMut(&Record<'_>)) -> Vec<Placed> {
+    let mut placed = Vec::new();
+    state.append(&batch.ops, batch.now, &mut placed, sink);
+    placed
+}
+
 /// Checks and appends.
 fn keep(state: &mut State, ops: impl Into<Vec<Op>>) -> Result<Vec<Placed>, StoreError> {
     let batch = batch(ops);
-    state.check(&batch)?;
-    Ok(state.append(&batch, &mut |_| {}))
+    state.check(&batch.ops)?;
+    Ok(append(state, &batch, &mut |_| {}))
 }
 
 /// A state with [`TOPIC`], [`GROUP`] and so many messages.

@@ -2,7 +2,7 @@ use super::super::MAX_BATCH;
 use super::*;
 
 fn refusal(state: &State, ops: impl Into<Vec<Op>>) -> Option<StoreError> {
-    state.check(&batch(ops)).err()
+    state.check(&ops.into()).err()
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn what_a_batch_is_said_to_take_is_not_less_than_it_takes() {
     let Some(StoreError::BatchSize { bytes, .. }) = refusal(&state, ops.clone()) else { panic!("it is too large") };
     let mut written = Vec::new();
     let mut copy = state.clone();
-    copy.append(&batch(ops), &mut |record| record.encode(&mut written));
+    append(&mut copy, &batch(ops), &mut |record| record.encode(&mut written));
     assert!(written.len() <= bytes, "{} > {bytes}", written.len());
 }
 
@@ -98,7 +98,7 @@ fn timestamps_never_go_back() {
     let mut stamps = Vec::new();
     for now in [500, 400, 600] {
         let batch = Batch { ops: vec![publish(TOPIC, None)], now };
-        state.append(&batch, &mut |record| {
+        append(&mut state, &batch, &mut |record| {
             if let crate::store::record::Record::Message { timestamp, .. } = record {
                 stamps.push(*timestamp);
             }

@@ -45,8 +45,8 @@ pub(crate) fn batches() -> impl Strategy<Value = Vec<Batch>> {
 pub(crate) fn records(state: &mut State, batches: &[Batch]) -> Vec<Vec<u8>> {
     let mut records = Vec::new();
     for batch in batches {
-        if state.check(batch).is_ok() {
-            state.append(batch, &mut |record| {
+        if state.check(&batch.ops).is_ok() {
+            append(state, batch, &mut |record| {
                 let mut bytes = Vec::new();
                 record.encode(&mut bytes);
                 records.push(bytes);
@@ -144,10 +144,10 @@ proptest! {
         let mut state = State::default();
         let mut topics = BTreeMap::new();
         for batch in &batches {
-            if state.check(batch).is_err() {
+            if state.check(&batch.ops).is_err() {
                 continue;
             }
-            let mut placed = state.append(batch, &mut |_| {}).into_iter();
+            let mut placed = append(&mut state, batch, &mut |_| {}).into_iter();
             for op in &batch.ops {
                 let placed = if matches!(op, Op::Publish(_)) { placed.next() } else { None };
                 let is_new = matches!(placed, Some(Placed::At(_)));
