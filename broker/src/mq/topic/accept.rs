@@ -105,19 +105,25 @@ impl Topic {
     /// `topic-paused`, `unknown-topic`.
     pub(crate) fn check_open(&self) -> Result<(), QueueError> {
         self.check_alive()?;
-        if self.rest.read().paused {
-            return Err(QueueError::TopicPaused { topic: self.name.to_string() });
-        }
-        Ok(())
+        if self.rest.read().paused { Err(self.paused()) } else { Ok(()) }
     }
 
-    /// What its messages are stored as, if this much is asked for.
+    fn paused(&self) -> QueueError {
+        QueueError::TopicPaused { topic: self.name.to_string() }
+    }
+
+    /// What its messages are stored as, if anything may be published, and this much is asked for.
     ///
     /// # Errors
-    /// `invalid-message`.
-    pub(super) fn needed(&self, asked: Option<Durability>) -> Result<store::Durability, QueueError> {
-        let own = self.rest.read().config.durability.unwrap_or_default();
+    /// `topic-paused`, `unknown-topic`, `invalid-message`.
+    pub(super) fn admit(&self, asked: Option<Durability>) -> Result<store::Durability, QueueError> {
+        self.check_alive()?;
+        let (paused, own) = {
+            let rest = self.rest.read();
+            (rest.paused, rest.config.durability.unwrap_or_default())
+        };
         match asked {
+            _ if paused => Err(self.paused()),
             Some(asked) if own == Durability::Memory && asked != own => {
                 Err(refusal::invalid_message("a topic in memory stores nothing: leave durability out"))
             }
@@ -134,8 +140,7 @@ impl Topic {
         messages: Vec<Incoming>,
         durability: Option<Durability>,
     ) -> Result<Accepted, QueueError> {
-        self.check_open()?;
-        let asked = self.needed(durability)?;
+        let asked = self.admit(durability)?;
         let bytes: usize = messages.iter().map(|message| message.content.len()).sum();
         let hold = self.shared.hold(messages.len(), bytes)?;
         let (count, mut producer) = (messages.len() as u64, None);

@@ -44,11 +44,19 @@ impl<T> Together<T> {
         let Some(shared) = coming.first().map(|first| first.topic.shared.clone()) else { return Default::default() };
         let mut refused = Vec::new();
         let mut classes: [(Hold, Vec<Coming<T>>); 3] = std::array::from_fn(|_| (Hold::none(&shared), Vec::new()));
+        let count = coming.len();
         for coming in coming {
             let is_barred = is_in_line && !refused.is_empty();
             let outcome = if is_barred { Err(barred(&refused)) } else { coming.admit(&mut classes) };
             match outcome {
-                Ok(class) => classes[class as usize].1.push(coming),
+                Ok(class) => {
+                    let of_class = &mut classes[class as usize].1;
+                    // Most often they are all of one.
+                    if of_class.is_empty() {
+                        of_class.reserve(count);
+                    }
+                    of_class.push(coming);
+                }
                 Err(error) => refused.push((coming, error)),
             }
         }
@@ -150,8 +158,7 @@ impl<T> Together<T> {
 impl<T> Coming<T> {
     /// Takes room for it in what waits for its durability, which is told.
     fn admit(&self, classes: &mut [(Hold, Vec<Self>); 3]) -> Result<store::Durability, QueueError> {
-        self.topic.check_open()?;
-        let class = self.topic.needed(self.durability)?;
+        let class = self.topic.admit(self.durability)?;
         classes[class as usize].0.more(self.message.content.len())?;
         Ok(class)
     }

@@ -6,6 +6,9 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use towline_service_api::builtin::{Confirmation, Durability, Message, QueueError};
 
+/// Calls for which memory is kept while nothing is published.
+const KEPT: usize = 256;
+
 /// Takes what became of one message.
 pub(super) type Done = Box<dyn FnOnce(Result<Confirmation, QueueError>) + Send>;
 
@@ -15,8 +18,8 @@ pub(super) type Done = Box<dyn FnOnce(Result<Confirmation, QueueError>) + Send>;
 pub(super) struct Batcher {
     folder: Arc<Folder>,
     waiting: Mutex<Vec<Waiting>>,
-    /// Held by whoever stores what waits: the order of the calls is that of the messages.
-    turn: Mutex<()>,
+    /// Held by whoever stores what waits: the order of the calls is that of the messages. Empty, memory for what waits next.
+    turn: Mutex<Vec<Waiting>>,
 }
 
 struct Waiting {
@@ -50,11 +53,11 @@ impl Batcher {
 
     /// Stores what waits: what is published now is behind it.
     pub(super) fn flush(&self) {
-        let _turn = self.turn.lock();
-        let waiting = std::mem::take(&mut *self.waiting.lock());
+        let mut waiting = self.turn.lock();
+        std::mem::swap(&mut *waiting, &mut *self.waiting.lock());
         let mut coming = Vec::with_capacity(waiting.len());
         let mut last: Option<Arc<Topic>> = None;
-        for Waiting { topic, message, durability, done } in waiting {
+        for Waiting { topic, message, durability, done } in waiting.drain(..) {
             let found = match last.take().filter(|last| *last.name == *topic) {
                 Some(topic) => Ok(topic),
                 None => self.folder.queues_for(&topic).and_then(|queues| queues.topic(&topic)),
@@ -83,6 +86,7 @@ impl Batcher {
                 }
             }
         }
+        waiting.shrink_to(KEPT);
         store(coming);
     }
 }
