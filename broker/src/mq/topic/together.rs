@@ -38,14 +38,14 @@ pub(crate) struct Together<T> {
 }
 
 impl<T> Together<T> {
-    /// Stores messages, those of a topic in their order; each is stored or refused by itself. If `is_in_line`, nothing that
+    /// Stores these messages and leaves none, those of a topic in their order; each is stored or refused by itself. If `is_in_line`, nothing that
     /// comes behind one that finds no room is stored either.
-    pub(crate) fn store(coming: Vec<Coming<T>>, is_in_line: bool) -> (Vec<Self>, Vec<Refused<T>>) {
+    pub(crate) fn store(coming: &mut Vec<Coming<T>>, is_in_line: bool) -> (Vec<Self>, Vec<Refused<T>>) {
         let Some(shared) = coming.first().map(|first| first.topic.shared.clone()) else { return Default::default() };
         let mut refused = Vec::new();
         let mut classes: [(Hold, Vec<Coming<T>>); 3] = std::array::from_fn(|_| (Hold::none(&shared), Vec::new()));
         let count = coming.len();
-        for coming in coming {
+        for coming in coming.drain(..) {
             let is_barred = is_in_line && !refused.is_empty();
             let outcome = if is_barred { Err(barred(&refused)) } else { coming.admit(&mut classes) };
             match outcome {

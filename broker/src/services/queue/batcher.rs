@@ -17,16 +17,9 @@ pub(super) type Done = Box<dyn FnOnce(Result<Confirmation, QueueError>) + Send>;
 /// What is published while the connection is read is stored once that is done, or before whatever else is published.
 pub(super) struct Batcher {
     folder: Arc<Folder>,
-    waiting: Mutex<Vec<Waiting>>,
+    waiting: Mutex<Vec<Coming<Done>>>,
     /// Held by whoever stores what waits: the order of the calls is that of the messages. Empty, memory for what waits next.
-    turn: Mutex<Vec<Waiting>>,
-}
-
-struct Waiting {
-    topic: String,
-    message: Message,
-    durability: Option<Durability>,
-    done: Done,
+    turn: Mutex<Vec<Coming<Done>>>,
 }
 
 impl Batcher {
@@ -35,19 +28,41 @@ impl Batcher {
     }
 
     /// Stores a message, and tells what became of it.
-    pub(super) fn publish(
-        self: &Arc<Self>,
-        topic: String,
-        message: Message,
-        durability: Option<Durability>,
-        done: Done,
-    ) {
-        let mut waiting = self.waiting.lock();
-        waiting.push(Waiting { topic, message, durability, done });
-        if waiting.len() == 1 {
-            drop(waiting);
-            let batcher = self.clone();
-            tokio::spawn(async move { batcher.flush() });
+    pub(super) fn publish(self: &Arc<Self>, topic: &str, message: Message, durability: Option<Durability>, done: Done) {
+        let topic = match self.topic(topic) {
+            Ok(topic) => topic,
+            Err(error) => return done(Err(error)),
+        };
+        let producer = message.producer.clone().zip(message.sequence);
+        match topic.read(message) {
+            Ok(message) if message.due.is_some() => {
+                let later = schedule(self.folder.queues().cloned(), topic, message);
+                tokio::spawn(async move { done(later.await) });
+            }
+            Ok(message) => {
+                let mut waiting = self.waiting.lock();
+                waiting.push(Coming { topic, message, durability, whose: done });
+                if waiting.len() == 1 {
+                    drop(waiting);
+                    let batcher = self.clone();
+                    tokio::spawn(async move { batcher.flush() });
+                }
+            }
+            Err(error) => {
+                if let Some((producer, sequence)) = producer {
+                    self.flush();
+                    topic.skip(&producer, sequence);
+                }
+                done(Err(error));
+            }
+        }
+    }
+
+    fn topic(&self, name: &str) -> Result<Arc<Topic>, QueueError> {
+        let last = self.waiting.lock().last().filter(|last| *last.topic.name == *name).map(|last| last.topic.clone());
+        match last {
+            Some(topic) => Ok(topic),
+            None => self.folder.queues_for(name)?.topic(name),
         }
     }
 
@@ -55,43 +70,12 @@ impl Batcher {
     pub(super) fn flush(&self) {
         let mut waiting = self.turn.lock();
         std::mem::swap(&mut *waiting, &mut *self.waiting.lock());
-        let mut coming = Vec::with_capacity(waiting.len());
-        let mut last: Option<Arc<Topic>> = None;
-        for Waiting { topic, message, durability, done } in waiting.drain(..) {
-            let found = match last.take().filter(|last| *last.name == *topic) {
-                Some(topic) => Ok(topic),
-                None => self.folder.queues_for(&topic).and_then(|queues| queues.topic(&topic)),
-            };
-            let topic = match found {
-                Ok(topic) => topic,
-                Err(error) => {
-                    done(Err(error));
-                    continue;
-                }
-            };
-            last = Some(topic.clone());
-            let producer = message.producer.clone().zip(message.sequence);
-            match topic.read(message) {
-                Ok(message) if message.due.is_some() => {
-                    let later = schedule(self.folder.queues().cloned(), topic, message);
-                    tokio::spawn(async move { done(later.await) });
-                }
-                Ok(message) => coming.push(Coming { topic, message, durability, whose: done }),
-                Err(error) => {
-                    if let Some((producer, sequence)) = producer {
-                        store(std::mem::take(&mut coming));
-                        topic.skip(&producer, sequence);
-                    }
-                    done(Err(error));
-                }
-            }
-        }
+        store(&mut waiting);
         waiting.shrink_to(KEPT);
-        store(coming);
     }
 }
 
-fn store(coming: Vec<Coming<Done>>) {
+fn store(coming: &mut Vec<Coming<Done>>) {
     let (stored, refused) = Together::store(coming, false);
     refused.into_iter().for_each(|(coming, error)| (coming.whose)(Err(error)));
     for mut together in stored {

@@ -75,7 +75,7 @@ impl Queue for Topics {
         let (sender, confirmation) = oneshot::channel();
         // Who has gone does not want to know.
         let done = move |outcome| drop(sender.send(outcome));
-        self.batcher.publish(topic, message, durability, Box::new(done));
+        self.batcher.publish(&topic, message, durability, Box::new(done));
         confirmation
             .await
             .unwrap_or_else(|_| Err(QueueError::Rpc(RpcError::rejected("this broker is shutting down", None))))
@@ -89,7 +89,7 @@ impl Queue for Topics {
                 tracing::debug!(%error, "a message that was posted is not stored");
             }
         };
-        self.batcher.publish(topic, message, None, Box::new(done));
+        self.batcher.publish(&topic, message, None, Box::new(done));
     }
 
     async fn publish_batch(

@@ -141,13 +141,13 @@ impl Pipeline {
     }
 
     /// Stores items; who waits for room keeps those that found none.
-    fn store(&mut self, coming: Vec<Coming<u64>>, cx: &mut Context<'_>) {
+    fn store(&mut self, mut coming: Vec<Coming<u64>>, cx: &mut Context<'_>) {
         if coming.is_empty() {
             return;
         }
         // What was published before on other streams is before these.
         self.batcher.flush();
-        let (stored, not_stored) = Together::store(coming, self.is_patient);
+        let (stored, not_stored) = Together::store(&mut coming, self.is_patient);
         let mut refused = Vec::new();
         for (coming, error) in not_stored {
             if self.is_patient && is_about_room(&error) {

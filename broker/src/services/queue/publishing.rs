@@ -38,8 +38,8 @@ impl Dispatch for Publishing {
         }
         let incoming = Incoming::open(self.contract(), self.publish, interaction, request)?;
         let mut arguments = incoming.arguments::<3>()?;
-        let (topic, message, durability) = (arguments.take(0)?, arguments.take(1)?, arguments.take(2)?);
+        let (topic, message, durability): (String, _, _) = (arguments.take(0)?, arguments.take(1)?, arguments.take(2)?);
         let batcher = self.batcher.clone();
-        Ok(incoming.later(move |done| batcher.publish(topic, message, durability, done)))
+        Ok(incoming.later(move |done| batcher.publish(&topic, message, durability, done)))
     }
 }
