@@ -207,6 +207,24 @@ impl Known {
         }
     }
 
+    fn foresee<'r>(&mut self, requests: impl Iterator<Item = (&'r [u8], Route<'r>)>) -> Ahead {
+        let mut ahead = std::mem::take(&mut self.spare);
+        if self.routes.0.len() <= CACHED {
+            return ahead;
+        }
+        for (metadata, route) in requests.take(AHEAD) {
+            if let Some(hash) = self.key.hash(route.bytes()) {
+                let (metadata, Route { has_mime, well_formed, .. }) = (metadata.as_ptr().addr(), route);
+                ahead.requests.push(Foreseen { metadata, place: None, has_mime, well_formed });
+                ahead.routes.push(hash);
+            }
+        }
+        for (request, route) in ahead.requests.iter_mut().zip(&ahead.routes) {
+            request.place = self.recall(*route);
+        }
+        ahead
+    }
+
     fn remember(&mut self, route: [&[u8]; 2], place: Place, table: &Table) {
         let Some(route) = self.key.hash(route) else { return };
         if self.version != place.version {
@@ -232,23 +250,7 @@ pub(super) fn recall(route: [&[u8]; 2]) -> Option<Place> {
 /// other, they are waited for together. Looked up one by one, with all that relaying a request takes between, each has a wait
 /// of its own.
 pub(super) fn foresee<'r>(requests: impl Iterator<Item = (&'r [u8], Route<'r>)>) -> Ahead {
-    KNOWN.with_borrow_mut(|known| {
-        let mut ahead = std::mem::take(&mut known.spare);
-        if known.routes.0.len() <= CACHED {
-            return ahead;
-        }
-        for (metadata, route) in requests.take(AHEAD) {
-            if let Some(hash) = known.key.hash(route.bytes()) {
-                let (metadata, Route { has_mime, well_formed, .. }) = (metadata.as_ptr().addr(), route);
-                ahead.requests.push(Foreseen { metadata, place: None, has_mime, well_formed });
-                ahead.routes.push(hash);
-            }
-        }
-        for (request, route) in ahead.requests.iter_mut().zip(&ahead.routes) {
-            request.place = known.recall(*route);
-        }
-        ahead
-    })
+    KNOWN.with_borrow_mut(|known| known.foresee(requests))
 }
 
 /// Remembers the place of a route. More routes are remembered than there are services, but no more than two for each.
@@ -259,6 +261,7 @@ pub(super) fn remember(route: [&[u8]; 2], place: Place, table: &Table) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::link::Form;
     use crate::routing::{RouteKey, Table};
     use proptest::prelude::*;
     use std::collections::HashSet;
@@ -295,6 +298,37 @@ mod tests {
         let next = together.with("a.E");
         let [of_next, ..] = found(&next);
         assert!(next.at(of_next.unwrap()).is_some() && together.at(of_next.unwrap()).is_none());
+    }
+
+    #[test]
+    fn of_many_routes_those_of_a_read_are_found_by_their_metadata_in_their_order() {
+        let mut known = Known::new();
+        let names: Vec<_> = (0..=CACHED).map(|nth| format!("com.acme.Service{nth}.find")).collect();
+        let remember = |known: &mut Known, nth: usize| {
+            let route = known.key.hash([names[nth].as_bytes(), b""]).unwrap();
+            known.routes.remember(route, nth as u32, usize::MAX);
+        };
+        // Number 3 will have been forgotten.
+        let wanted = [7, 3, CACHED, 12_345, 3, 0];
+        let read: String = wanted.map(|nth| &*names[nth]).concat();
+        let mut rest = read.as_bytes();
+        let requests = wanted.map(|nth| rest.split_off(..names[nth].len()).unwrap());
+        let routes = || requests.iter().map(|metadata| (*metadata, Route::read(metadata, Form::Routing)));
+        (0..CACHED).for_each(|nth| remember(&mut known, nth));
+        assert_eq!(known.foresee(routes()).find(requests[0]), None, "so few are in the cache anyway");
+        remember(&mut known, CACHED);
+        known.routes.0.retain(|slot| slot.at != 3);
+        known.routes.remember([1, 2, 3], u32::MAX, usize::MAX);
+        let mut ahead = known.foresee(routes());
+        let mut found = |nth: usize| ahead.find(requests[nth]).map(|found| found.place.map(|place| place.at));
+        assert_eq!([found(0), found(1), found(2)], [Some(Some(7)), Some(None), Some(Some(CACHED as u32))]);
+        assert_eq!(found(1), None, "its turn is over");
+        assert_eq!([found(5), found(4)], [Some(Some(0)), None], "others may be left out");
+        let copy = requests[0].to_vec();
+        assert_eq!(known.foresee(routes()).find(&copy), None, "another place in memory is another request");
+        let all: Vec<_> = (0..2 * AHEAD).map(|_| requests[0]).collect();
+        let ahead = known.foresee(all.iter().map(|metadata| (*metadata, Route::read(metadata, Form::Routing))));
+        assert_eq!(ahead.requests.len(), AHEAD);
     }
 
     #[test]
