@@ -344,3 +344,21 @@ fn a_drain_ends_at_the_grace_time() {
     let (code, _, error) = broker.end();
     assert_eq!(code, Some(0), "{error}");
 }
+
+/// As `| head -1` does it: what was asked for is done or ends, and nothing is wrong.
+#[test]
+fn a_command_whose_reader_has_gone_ends_without_a_word() {
+    let report = ["bench", "fnf", "--rounds", "1", "--seconds", "0.1", "--warmup", "0.1", "-o", "json"];
+    for (args, lines) in [(&["demo", "--listen", "tcp://127.0.0.1:0"][..], 2), (&report[..], 0)] {
+        let mut command = towline(args);
+        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
+        let mut said = BufReader::new(process.stdout.take().expect("a pipe")).lines();
+        for _ in 0..lines {
+            said.next().expect("it says more").expect("text");
+        }
+        drop(said);
+        let output = process.wait_with_output().expect("it ends");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && !errors.contains("panicked"), "{args:?}: {}\n{errors}", output.status);
+    }
+}

@@ -1,6 +1,6 @@
 //! `towline demo`: a broker, a service and a caller in one process, and the calls between them.
 
-use super::Failure;
+use super::{Failure, say};
 use clap::Args;
 use futures::stream::{self, Stream, StreamExt};
 use std::process::ExitCode;
@@ -55,7 +55,7 @@ impl Greeter for Polite {
     }
 
     async fn note(&self, text: String) {
-        println!("  service: noted {text:?}");
+        say(format_args!("  service: noted {text:?}"));
     }
 }
 
@@ -75,7 +75,7 @@ async fn demo(args: &DemoArgs) -> Result<(), String> {
     let meters = Arc::new(Meters::new(&recorder()));
     let broker = Broker::start(config, meters.clone()).await.map_err(|e| e.to_string())?;
     let address = broker.addresses().join(",");
-    println!("broker: {address}");
+    say(format_args!("broker: {address}"));
     let served = App::connect(address.as_str()).name("demo-service").serve(GreeterServer::new(Polite));
     let served = served.start().await.map_err(|e| e.to_string())?;
     let caller = App::connect(address.as_str()).name("demo-caller").start().await.map_err(|e| e.to_string())?;
@@ -86,11 +86,13 @@ async fn demo(args: &DemoArgs) -> Result<(), String> {
             _ = seconds.tick() => {}
             _ = signals.next() => break,
         }
-        println!("round {round}");
+        if !say(format_args!("round {round}")) {
+            break;
+        }
         calls(&greeter, round).await.map_err(|error| error.to_string())?;
         let count = |name: &str| sum(&meters.render(), name);
         let (requests, sent) = (count("towline_requests_total"), count("towline_sent_frames_total"));
-        println!("  broker: {requests} requests relayed, {sent} frames sent");
+        say(format_args!("  broker: {requests} requests relayed, {sent} frames sent"));
     }
     caller.close().await;
     served.close().await;
@@ -99,14 +101,14 @@ async fn demo(args: &DemoArgs) -> Result<(), String> {
 }
 
 async fn calls(greeter: &GreeterClient, round: u64) -> Result<(), RpcError> {
-    println!("  caller: greet -> {:?}", greeter.greet(format!("round {round}")).await.map_err(rpc)?);
+    say(format_args!("  caller: greet -> {:?}", greeter.greet(format!("round {round}")).await.map_err(rpc)?));
     let mut numbers = greeter.count(5).prefetch(2).start();
     let mut seen = Vec::new();
     while let Some(number) = numbers.next().await {
         seen.push(number.map_err(rpc)?);
     }
-    println!("  caller: count -> {seen:?}, never more than 2 on their way");
-    println!("  caller: sum of 1 to {round} -> {}", greeter.sum(stream::iter(1..=round)).await.map_err(rpc)?);
+    say(format_args!("  caller: count -> {seen:?}, never more than 2 on their way"));
+    say(format_args!("  caller: sum of 1 to {round} -> {}", greeter.sum(stream::iter(1..=round)).await.map_err(rpc)?));
     greeter.note(format!("end of round {round}")).await
 }
 

@@ -141,6 +141,11 @@ fn show(text: &str) -> Result<bool, Failure> {
     }
 }
 
+/// Writes a line to standard output. False: nobody reads it.
+fn say(line: fmt::Arguments<'_>) -> bool {
+    show(&format!("{line}\n")).unwrap_or(false)
+}
+
 /// Why a command ended early.
 #[derive(Debug)]
 struct Failure {

@@ -110,7 +110,7 @@ pub(super) async fn run(args: FairArgs) -> Result<(), Failure> {
     found.add("without_credit", "items not sent for want of credit", paced.without_credit as f64);
     found.add("server_cpu_us", "CPU of the broker an item, us", usage.server_seconds * 1e6 / items.max(1.0));
     found.add("foreign_cores", "CPU of other processes, cores", usage.foreign_cores);
-    found.print(args.output);
+    found.print(args.output)?;
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::report::Output;
+use super::{Failure, show};
 
 /// One number and what it says.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,11 +33,11 @@ impl Figures {
     }
 
     /// On standard output.
-    pub(super) fn print(&self, output: Output) {
-        match output {
-            Output::Table => print!("{}", self.table()),
-            Output::Json => println!("{}", self.json()),
-        }
+    pub(super) fn print(&self, output: Output) -> Result<(), Failure> {
+        show(&match output {
+            Output::Table => self.table(),
+            Output::Json => format!("{}\n", self.json()),
+        })
     }
 
     pub(super) fn table(&self) -> String {

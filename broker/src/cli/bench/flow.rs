@@ -69,7 +69,7 @@ impl FlowArgs {
 
     /// Prints what was found; a failure if anything came back wrong.
     pub(super) fn report(&self, run: &Run, comparisons: &[Comparison], marks: &[Mark]) -> Result<(), Failure> {
-        report::print(self.output, run, comparisons, marks);
+        report::print(self.output, run, comparisons, marks)?;
         match comparisons.iter().map(Comparison::wrong).sum::<u64>() {
             0 => Ok(()),
             wrong => Err(Failure::new(format!("{wrong} answers were wrong: length, flags, number or stream id"))),

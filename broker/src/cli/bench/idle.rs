@@ -108,7 +108,7 @@ pub(super) async fn run(args: IdleArgs) -> Result<(), Failure> {
         let lost = (before.services + services).saturating_sub(after.services);
         found.add("registrations_lost", "services the broker no longer has", lost as f64);
     }
-    found.print(args.output);
+    found.print(args.output)?;
     match crowd.first_loss() {
         None => Ok(()),
         Some(failure) => Err(Failure::new(format!("{} connections ended; {failure}", crowd.lost()))),

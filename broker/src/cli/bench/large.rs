@@ -147,7 +147,7 @@ pub(super) async fn run(args: LargeArgs) -> Result<(), Failure> {
         usage.server_seconds * 1e12 / bytes.max(1.0),
     );
     found.add("foreign_cores", "CPU of other processes, cores", usage.foreign_cores);
-    found.print(args.output);
+    found.print(args.output)?;
     match calls.wrong {
         0 => Ok(()),
         wrong => Err(Failure::new(format!("{wrong} messages did not arrive as they were sent"))),

@@ -166,6 +166,11 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Failure(String);
 
+/// Writes a report to standard output; a reader that has gone is no failure.
+fn show(report: &str) -> Result<(), Failure> {
+    super::show(report).map(drop).map_err(|_| Failure::new("the report cannot be written to standard output"))
+}
+
 impl Failure {
     fn new(what: impl Into<String>) -> Self {
         Self(what.into())

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use super::client::{Sample, Shape};
 use super::compare::{Round, SUBJECT, Spread, ratio, undisturbed};
 use super::rsocket::Metadata;
+use super::{Failure, show};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Output {
@@ -120,11 +121,11 @@ pub(super) fn progress(shape: Shape, round: usize, side: &str, sample: &Sample) 
 }
 
 /// The whole report on standard output.
-pub(super) fn print(output: Output, run: &Run, comparisons: &[Comparison], marks: &[Mark]) {
-    match output {
-        Output::Table => print!("{}", table(run, comparisons, marks)),
-        Output::Json => println!("{:#}", json(run, comparisons, marks)),
-    }
+pub(super) fn print(output: Output, run: &Run, comparisons: &[Comparison], marks: &[Mark]) -> Result<(), Failure> {
+    show(&match output {
+        Output::Table => table(run, comparisons, marks),
+        Output::Json => format!("{:#}\n", json(run, comparisons, marks)),
+    })
 }
 
 pub(super) fn table(run: &Run, comparisons: &[Comparison], marks: &[Mark]) -> String {

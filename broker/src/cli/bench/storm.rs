@@ -78,7 +78,7 @@ pub(super) async fn run(args: StormArgs) -> Result<(), Failure> {
     if args.restart {
         restart(&args, &mut host, alone, &mut found).await?;
     }
-    found.print(args.output);
+    found.print(args.output)?;
     Ok(())
 }
 

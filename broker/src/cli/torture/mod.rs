@@ -9,7 +9,7 @@
 mod ledger;
 mod life;
 
-use super::Failure;
+use super::{Failure, say};
 use clap::Args;
 use ledger::Ledger;
 use std::path::PathBuf;
@@ -48,7 +48,7 @@ pub(super) fn run(args: &TortureArgs) -> Result<ExitCode, Failure> {
 
 async fn torture(args: &TortureArgs) -> Result<ExitCode, String> {
     let seed = args.seed.unwrap_or_else(|| fastrand::u64(..));
-    println!("towline torture --rounds {} --seed {seed}", args.rounds);
+    say(format_args!("towline torture --rounds {} --seed {seed}", args.rounds));
     let name = format!("towline-torture-{}", std::process::id());
     let folder = args.data.clone().unwrap_or_else(|| std::env::temp_dir().join(name));
     if folder.exists() {
@@ -65,13 +65,15 @@ async fn torture(args: &TortureArgs) -> Result<ExitCode, String> {
         }
     }
     life::drain(&folder, &ledger).await?;
-    println!("{}", ledger.summary());
+    say(format_args!("{}", ledger.summary()));
     let faults = ledger.faults();
     if faults.is_empty() {
         let _ = std::fs::remove_dir_all(&folder);
         return Ok(ExitCode::SUCCESS);
     }
-    faults.iter().for_each(|fault| println!("broken: {fault}"));
-    println!("the data folder is kept: {}", folder.display());
+    for fault in &faults {
+        say(format_args!("broken: {fault}"));
+    }
+    say(format_args!("the data folder is kept: {}", folder.display()));
     Ok(ExitCode::FAILURE)
 }

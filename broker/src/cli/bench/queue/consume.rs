@@ -62,7 +62,7 @@ pub(in crate::cli::bench) async fn run(args: ConsumeArgs) -> Result<(), Failure>
     let rounds = compare::alternate(&stage.sides, queue.rounds as usize, measure).await?;
     let run = Run { verb: "consume", unit: "messages", yardstick: SOURCE, sides: stage.names() };
     let comparison = Comparison { shape, rounds };
-    report::print(queue.output, &run, std::slice::from_ref(&comparison), &MARKS);
+    report::print(queue.output, &run, std::slice::from_ref(&comparison), &MARKS)?;
     match comparison.wrong() {
         0 => Ok(()),
         wrong => Err(Failure::new(format!("{wrong} messages came twice"))),

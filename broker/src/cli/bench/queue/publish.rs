@@ -115,7 +115,7 @@ pub(in crate::cli::bench) async fn run(args: PublishArgs) -> Result<(), Failure>
         comparisons.push(Comparison { shape, rounds });
     }
     let run = Run { verb: "publish", unit: "messages", yardstick: GROUP_COMMIT, sides: stage.names() };
-    report::print(queue.output, &run, &comparisons, &MARKS);
+    report::print(queue.output, &run, &comparisons, &MARKS)?;
     match comparisons.iter().map(Comparison::wrong).sum::<u64>() {
         0 => Ok(()),
         wrong => Err(Failure::new(format!("{wrong} messages were not confirmed as they should be"))),

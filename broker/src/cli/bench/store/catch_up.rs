@@ -78,7 +78,7 @@ pub(super) async fn run(
 
     give_back(&engine, all, size as u64, &mut found).await?;
     engine.close().await;
-    found.print(output);
+    found.print(output)?;
     Ok(())
 }
 

@@ -85,7 +85,7 @@ pub(super) async fn run(args: StoreArgs) -> Result<(), Failure> {
             }
         }
     }
-    rounds::print(args.output, &all);
+    rounds::print(args.output, &all)?;
     Ok(())
 }
 

@@ -13,6 +13,7 @@ use super::shape::{Level, Shape};
 use crate::cli::bench::compare::Spread;
 use crate::cli::bench::folder::Folder;
 use crate::cli::bench::report::Output;
+use crate::cli::bench::show;
 
 /// Bytes of messages that retention leaves.
 const LIVE: u64 = 256 << 20;
@@ -172,15 +173,15 @@ impl Measured {
     }
 }
 
-pub(super) fn print(output: Output, all: &[Measured]) {
-    match output {
-        Output::Table => all.iter().for_each(|measured| print!("{}", measured.table())),
+pub(super) fn print(output: Output, all: &[Measured]) -> Result<(), Failure> {
+    show(&match output {
+        Output::Table => all.iter().map(Measured::table).collect(),
         Output::Json => {
             let shapes: Vec<Value> = all.iter().map(Measured::json).collect();
             let cores = std::thread::available_parallelism().map_or(1, usize::from);
-            println!("{}", json!({"verb": "store", "cores": cores, "shapes": shapes}));
+            format!("{}\n", json!({"verb": "store", "cores": cores, "shapes": shapes}))
         }
-    }
+    })
 }
 
 fn spread(spread: Spread) -> String {
