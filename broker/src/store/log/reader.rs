@@ -176,13 +176,13 @@ impl Core {
     }
 }
 
-/// How far to read from the first of these on: to the others that are in its segment, as far as it is worth it.
+/// How far to read from the first of these on: over those that follow it closely in its segment, and as much as one message
+/// most often takes.
 fn ahead(spots: &[(Spot, Source)]) -> usize {
     let first = spots[0].0;
     let reach = |spot: Spot| spot.position.saturating_sub(first.position) as usize;
     let near = |spot: &Spot| spot.segment == first.segment && reach(*spot) < READ;
     let last = spots.iter().map(|(spot, _)| *spot).take_while(near).last();
-    // The last one is no longer than most are.
     (last.map_or(0, reach) + COPY).min(READ)
 }
 

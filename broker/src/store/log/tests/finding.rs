@@ -117,3 +117,31 @@ fn a_time_among_sealed_messages_costs_few_reads() {
     let reads = disk.reads() - before;
     assert!(reads <= 12, "{reads} reads for one time among {} files", core.catalog.lock().sealed.len());
 }
+
+/// Messages of a segment that lie between others are not brought with them, and no more of it than is asked for.
+#[test]
+fn a_page_of_a_segment_brings_what_it_holds_and_little_more() {
+    let disk = Simulated::new(5);
+    let settings = Settings { segment: 512 << 10, ..settings() };
+    let core = Core::open(Arc::new(disk.clone()), settings).expect("an empty folder opens");
+    let [topic, other, _] = TOPICS;
+    for topic in [topic, other] {
+        super::support::append(&core, vec![super::support::create(topic, Durability::Disk)]);
+    }
+    for nth in 0..100u64 {
+        let topic = if nth % 50 == 1 { other } else { topic };
+        super::support::append(&core, vec![publish(topic, &[nth as u8; 2000])]);
+        settle(&core, &mut 0);
+    }
+    assert!(core.catalog.lock().sealed.is_empty(), "{:?}", disk.names());
+    let brought = |topic, messages| {
+        let before = disk.read_bytes();
+        let page = core.read(topic, 0, Limits { messages, bytes: 1 << 20 }).expect("it can be read");
+        assert_eq!(page.messages.len(), messages);
+        disk.read_bytes() - before
+    };
+    let (one, ten, apart) = (brought(topic, 1), brought(topic, 10), brought(other, 2));
+    assert!(one <= 4 << 10, "{one} bytes for one message of 2000");
+    assert!((20_000..28 << 10).contains(&ten), "{ten} bytes for ten");
+    assert!(apart <= 8 << 10, "{apart} bytes for two with 100 KB between them");
+}

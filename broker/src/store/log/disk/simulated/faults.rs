@@ -40,6 +40,8 @@ pub(super) struct Faults {
     pub operations: u64,
     /// Reads, which are none of them.
     pub reads: u64,
+    /// Bytes they brought.
+    pub read_bytes: u64,
     /// The count at which the crash comes.
     crash_at: Option<u64>,
     has_crashed: bool,

@@ -131,6 +131,11 @@ impl Simulated {
         self.state.lock().faults.reads
     }
 
+    /// How many bytes they brought.
+    pub(crate) fn read_bytes(&self) -> u64 {
+        self.state.lock().faults.read_bytes
+    }
+
     /// The next `times` operations of a kind on files whose names start so fail as a broken disk does; all, if nothing. A
     /// write may be partly done, a sync leaves some certain and the rest lost. [`Operation::SyncDir`] and [`Operation::List`]
     /// have the empty name.
@@ -281,7 +286,9 @@ impl Handle {
         let name = state.inode(self.inode).name.clone();
         state.look(Operation::Read, &name)?;
         debug_assert!(at <= i64::MAX as u64);
-        Ok(read(state.inode(self.inode)))
+        let brought = read(state.inode(self.inode));
+        state.faults.read_bytes += brought as u64;
+        Ok(brought)
     }
 
     fn change(&self, operation: Operation, change: impl FnOnce(&mut Inode)) -> io::Result<()> {
