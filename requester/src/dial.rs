@@ -48,14 +48,10 @@ fn is_it_plain(address: &Address, error: io::Error) -> io::Error {
 
 /// What to say of a connection that ended before anything was answered.
 pub(crate) fn unanswered(address: &Address, error: &ConnectionError) -> String {
-    if address.scheme != Scheme::Tcp {
-        return error.to_string();
-    }
-    let error = match error {
-        ConnectionError::ClosedByPeer => error,
+    let error = match (address.scheme, error) {
         // What was sent may reach a peer that has closed: whether that shows as an end or as a reset is chance.
-        ConnectionError::Io(io) if is_closed_by_peer(io.kind()) => &ConnectionError::ClosedByPeer,
-        ConnectionError::Io(_) => error,
+        (Scheme::Tcp, ConnectionError::Io(io)) if is_closed_by_peer(io.kind()) => &ConnectionError::ClosedByPeer,
+        (Scheme::Tcp, ConnectionError::ClosedByPeer | ConnectionError::Io(_)) => error,
         _ => return error.to_string(),
     };
     format!("{error} before it answered; if the broker listens with TLS, write tls://{}", address.host)

@@ -38,8 +38,8 @@ pub(crate) struct Together<T> {
 }
 
 impl<T> Together<T> {
-    /// Stores these messages and leaves none, those of a topic in their order; each is stored or refused by itself. If `is_in_line`, nothing that
-    /// comes behind one that finds no room is stored either.
+    /// Stores these messages and leaves none, those of a topic in their order; each is stored or refused by itself. If
+    /// `is_in_line`, nothing that comes behind one that finds no room is stored either.
     pub(crate) fn store(coming: &mut Vec<Coming<T>>, is_in_line: bool) -> (Vec<Self>, Vec<Refused<T>>) {
         let Some(shared) = coming.first().map(|first| first.topic.shared.clone()) else { return Default::default() };
         let mut refused = Vec::new();

@@ -141,6 +141,8 @@ pub(super) struct Foreseen {
 }
 
 /// Requests of one read, looked up together. Nothing is said of a request before the one that was asked about last.
+///
+/// Invariant: a request is known by where its metadata lies, so this is kept no longer than the read buffer stays as it is.
 #[derive(Debug, Default)]
 pub(crate) struct Ahead {
     requests: Vec<Foreseen>,

@@ -92,10 +92,8 @@ impl Store for MemoryStore {
     }
 
     fn append_each(&self, ops: &[Op], now: u64, _: Durability) -> Tickets {
-        let each = |inner: &mut Inner| {
-            let mut append = |op| Ok(inner.append(std::slice::from_ref(op), now)?.pop());
-            ops.iter().map(&mut append).collect()
-        };
+        let each =
+            |inner: &mut Inner| ops.iter().map(|op| Ok(inner.append(std::slice::from_ref(op), now)?.pop())).collect();
         let (placed, receipt) = self.append_at(self.uptime(), each);
         Tickets { placed, receipt }
     }
