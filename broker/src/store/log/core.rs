@@ -43,7 +43,11 @@ pub struct Settings {
     pub directories: usize,
     /// Milliseconds between two snapshots, at least.
     pub snapshot_every: u64,
-    /// Full segments that may wait to be sealed before publishing slows.
+    /// Full segments that may wait for their messages to be given up, before they are sealed.
+    pub unsealed: usize,
+    /// Messages in memory's index of them, 4 bytes each, beyond which none waits. With twice as many publishing slows.
+    pub indexed: usize,
+    /// More full segments that may wait to be sealed before publishing slows.
     pub backlog: usize,
     /// Where file seeds come from.
     pub seed: u64,
@@ -59,6 +63,8 @@ impl Default for Settings {
             recent: 8 << 20,
             directories: 16 << 20,
             snapshot_every: 1000,
+            unsealed: 6,
+            indexed: 3 << 20,
             backlog: 4,
             seed: fastrand::u64(..),
         }

@@ -96,16 +96,16 @@ impl Index {
         })
     }
 
-    /// All messages of one segment, in no order.
-    pub(crate) fn stretches(&self, segment: u64) -> Vec<Stretch> {
+    /// All messages of some segments, in no order.
+    pub(crate) fn stretches(&self, is_wanted: impl Fn(u64) -> bool) -> Vec<Stretch> {
         let mut all = Vec::new();
         for (topic, chunks) in &self.topics {
-            let here = chunks.iter().filter(|chunk| chunk.segment == segment);
+            let here = chunks.iter().filter(|chunk| is_wanted(chunk.segment));
             all.extend(here.map(|chunk| Stretch {
                 topic: *topic,
                 first: chunk.first,
                 last: chunk.end() - 1,
-                segment,
+                segment: chunk.segment,
                 bytes: chunk.bytes,
             }));
         }
@@ -156,7 +156,6 @@ impl Index {
         self.topics.keys().copied()
     }
 
-    #[cfg(test)]
     /// Messages in it.
     pub(crate) fn len(&self) -> usize {
         self.positions

@@ -4,7 +4,8 @@
 //! ```text
 //!  roll -> next segment made ready                                        (rule 2)
 //!       -> a snapshot is due -> the state comes with a group -> synced -> written, synced, read back: it counts  (rule 5)
-//!       -> two that count are at or behind a full segment's end -> sealed file written, synced, read back
+//!       -> two that count are at or behind a full segment's end -> it waits for its messages to be given up     (rule 9)
+//!          -> if that takes too long: sealed file written, synced, read back
 //!          -> `sealed` record synced -> readers go over -> sources removed, folder synced                        (rule 7)
 //!  files that are mostly dead, or small, are merged the same way          (rule 9)
 //! ```
@@ -55,8 +56,8 @@ pub(crate) struct Keeper {
     pub spares: Vec<FileId>,
     /// Steps in a row that failed.
     failures: u32,
-    /// The snapshot for which it was last looked what can be merged.
-    looked_at: Sequence,
+    /// The snapshot for which nothing was found to be sealed or merged, while so many segments might wait.
+    looked_at: (Sequence, usize),
 }
 
 /// A state, as of a group.
@@ -300,10 +301,12 @@ impl Core {
         catalog.segments.values().filter_map(|held| Some((held.clone(), held.end?))).collect()
     }
 
-    /// How many of them could be sealed.
+    /// How many of them could be sealed, beyond those that may wait.
     pub(crate) fn backlog(&self) -> usize {
         let sealable = Sequence(self.sealable.load(Ordering::Relaxed));
-        self.catalog.lock().segments.values().filter(|held| held.end.is_some_and(|end| end <= sealable)).count()
+        let catalog = self.catalog.lock();
+        let full = catalog.segments.values().filter(|held| held.end.is_some_and(|end| end <= sealable)).count();
+        full.saturating_sub(self.may_wait(&catalog.index, 2))
     }
 
     /// Seals full segments, or merges files, or takes over what was sealed once its record is certain.
@@ -336,26 +339,32 @@ impl Core {
         let keep = |topic, offsets| kept(&state, topic, offsets);
         let (id, seed) = self.fresh_file();
         let file = FileId { kind: Kind::Sealed, id, seed };
-        let is_spent = self.front.lock().spent.is_some();
+        let (is_spent, is_short) = {
+            let front = self.front.lock();
+            (front.spent.is_some(), front.spent.is_some() || front.full.is_some())
+        };
+        let may_wait = if is_short { 0 } else { self.may_wait(&self.catalog.lock().index, 1) };
         // What takes no room to give back comes first, if there is none.
         let dead = if is_spent { self.dead(&keep)? } else { Vec::new() };
         let made = if !dead.is_empty() {
             Some((None, dead))
-        } else if full.is_empty() {
-            if keeper.looked_at == newest.sequence {
-                return Ok(false);
-            }
-            keeper.looked_at = newest.sequence;
-            self.whole(file, self.merge_some(file, &keep))?
+        } else if keeper.looked_at == (newest.sequence, may_wait) {
+            return Ok(false);
         } else {
-            Some(self.whole(file, self.seal_some(file, &full, &keep))?)
+            match self.due(&full, &keep, may_wait) {
+                [] => self.whole(file, self.merge_some(file, &keep))?,
+                due => Some(self.whole(file, self.seal_some(file, due, &keep))?),
+            }
         };
-        let Some((sealed, replaces)) = made else { return Ok(false) };
+        let Some((sealed, replaces)) = made else {
+            keeper.looked_at = (newest.sequence, may_wait);
+            return Ok(false);
+        };
+        // There may be more of the same.
+        keeper.looked_at = Default::default();
         let record = Record::Sealed { file: sealed.as_ref().map_or(0, |_| id), replaces: replaces.clone() };
         let receipt = self.front.lock().append_own(&record);
         keeper.sealing = Some(Sealing { sealed, replaces, receipt });
-        // There may be more of the same.
-        keeper.looked_at = if full.is_empty() { Sequence::default() } else { keeper.looked_at };
         self.to_sync.set();
         Ok(true)
     }

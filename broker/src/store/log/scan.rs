@@ -20,9 +20,9 @@ pub(crate) struct Scanned {
 }
 
 impl Scanned {
-    /// Reads the whole file.
-    pub(crate) fn read(segment: Segment) -> io::Result<Self> {
-        let bytes = read_all(&segment)?;
+    /// Reads the whole file, into memory that others may be read into after it.
+    pub(crate) fn read(segment: Segment, bytes: &mut Vec<u8>) -> io::Result<Self> {
+        read_all(&segment, bytes)?;
         let (mut at, mut groups) = (Segment::START, Vec::new());
         while at + GRAIN <= bytes.len() as u64 {
             let sequence = Sequence::at(segment.id.id, at);
@@ -79,9 +79,9 @@ fn end(groups: &[Seen]) -> u64 {
     groups.last().map_or(Segment::START, |last| last.header.sequence.position() + last.len)
 }
 
-fn read_all(segment: &Segment) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; segment.len as usize];
-    let read = segment.file.read_at(&mut bytes, 0)?;
+fn read_all(segment: &Segment, bytes: &mut Vec<u8>) -> io::Result<()> {
+    bytes.resize(segment.len as usize, 0);
+    let read = segment.file.read_at(bytes, 0)?;
     bytes.truncate(read);
-    Ok(bytes)
+    Ok(())
 }

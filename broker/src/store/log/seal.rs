@@ -3,7 +3,7 @@
 use super::catalog::Held;
 use super::core::Core;
 use super::file::FileId;
-use super::index::{Spot, Stretch};
+use super::index::{Index, Spot, Stretch};
 use super::sealed::{Damage, Keep, Kept, MOST_BYTES, Memory, Piece, Sealed, merge, sort, write};
 use super::sequence::Sequence;
 use crate::store::log::mutant::{self, Mutant};
@@ -23,16 +23,45 @@ const MERGED: usize = 8;
 pub(crate) type Made = (Option<Arc<Sealed>>, Vec<u64>);
 
 impl Core {
+    /// Which full segments are given up or sealed now, the oldest first: those of which nothing is kept any more. The others
+    /// wait for that, as what is consumed soon need never be written again, unless there are too many, or the disk is short
+    /// of room, or they hold more that is given up than a segment and what is kept (rule 9).
+    pub(crate) fn due<'a>(
+        &self,
+        full: &'a [(Held, Sequence)],
+        keep: &Keep<'_>,
+        may_wait: usize,
+    ) -> &'a [(Held, Sequence)] {
+        let is_full = |segment| full.iter().any(|(held, _)| held.segment.id.id == segment);
+        let stretches = self.catalog.lock().index.stretches(is_full);
+        let mut kept: HashMap<u64, u64> = HashMap::new();
+        for stretch in &stretches {
+            *kept.entry(stretch.segment).or_default() += kept_bytes(stretch, kept_of(stretch, keep));
+        }
+        let kept_in = |held: &Held| kept.get(&held.segment.id.id).copied().unwrap_or_default();
+        let (dead, rest) = full.split_at(full.iter().take_while(|(held, _)| kept_in(held) == 0).count());
+        let held: u64 = rest.iter().map(|(held, _)| held.segment.len).sum();
+        let wanted: u64 = rest.iter().map(|(held, _)| kept_in(held)).sum();
+        let waits = rest.len() <= may_wait && held <= 2 * wanted + self.settings.segment;
+        if waits { dead } else { full }
+    }
+
+    /// So many full segments may wait for their messages to be given up: none, if the index holds more than so many times
+    /// what it may.
+    pub(crate) fn may_wait(&self, index: &Index, times: usize) -> usize {
+        if index.len() > times * self.settings.indexed { 0 } else { self.settings.unsealed }
+    }
+
     /// Sorts full segments into one file: the oldest, and as many more as fit one sealed file.
     pub(crate) fn seal_some(&self, id: FileId, full: &[(Held, Sequence)], keep: &Keep<'_>) -> io::Result<Made> {
         let (mut stretches, mut files, mut replaces) = (Vec::new(), Vec::new(), Vec::new());
         let (mut bytes, mut messages) = (0, 0);
         for (held, _) in full {
-            let found = self.catalog.lock().index.stretches(held.segment.id.id);
+            let found = self.catalog.lock().index.stretches(|segment| segment == held.segment.id.id);
             let (mut more, mut more_messages) = (0, 0);
             let found = found.into_iter().filter(|stretch| {
                 let count = kept_of(stretch, keep);
-                more += stretch.bytes * count / stretch.len();
+                more += kept_bytes(stretch, count);
                 more_messages += count;
                 count > 0
             });
@@ -126,6 +155,11 @@ impl Core {
         }
         Ok((Some(Arc::new(sealed)), replaces))
     }
+}
+
+/// Bytes of so many of its messages.
+fn kept_bytes(stretch: &Stretch, count: u64) -> u64 {
+    stretch.bytes * count / stretch.len()
 }
 
 /// How many of its messages are kept.

@@ -79,10 +79,11 @@ impl Survey {
     pub(crate) fn of(disk: &dyn Disk, directories: &Arc<Directories>) -> io::Result<Self> {
         let (files, next_id) = list(disk)?;
         let of_kind = |kind| files.iter().copied().filter(move |file: &FileId| file.kind == kind);
-        let mut segments = BTreeMap::new();
+        let (mut segments, mut memory) = (BTreeMap::new(), Vec::new());
         for file in of_kind(Kind::Segment) {
-            segments.insert(file.id, Scanned::read(Segment::open(disk, file)?)?);
+            segments.insert(file.id, Scanned::read(Segment::open(disk, file)?, &mut memory)?);
         }
+        drop(memory);
         let mut opened = BTreeMap::new();
         for file in of_kind(Kind::Sealed) {
             opened.insert(file.id, (file, open(disk, directories, file, &file.to_string())?));
@@ -154,6 +155,9 @@ impl Survey {
                     self.index.push(frame.topic, spot, frame.len);
                 }
                 position += frame.len;
+                if frame.is_message() && !base.is_younger(sequence, frame.topic) {
+                    continue;
+                }
                 let Some(record) = Record::decode(record) else { continue };
                 if let Record::Sealed { file, replaces } = &record {
                     listed.gone.extend(replaces);

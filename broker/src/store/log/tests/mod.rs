@@ -11,4 +11,5 @@ mod replaced;
 mod simulation;
 mod steps;
 mod support;
+mod unsealed;
 mod volume;

@@ -17,6 +17,8 @@ pub(crate) fn settings() -> Settings {
         recent: 4 << 10,
         directories: 64 << 10,
         snapshot_every: 0,
+        unsealed: 0,
+        indexed: 1 << 20,
         backlog: 4,
         seed: 7,
     }

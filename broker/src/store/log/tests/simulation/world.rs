@@ -95,7 +95,9 @@ impl World {
             busy: [100, 100, 40, 10][rng.usize(..4)],
         };
         let load = Load::draw(&mut rng);
-        let settings = Settings { watermark: if faults.full { 64 << 10 } else { 0 }, ..settings };
+        let watermark = if faults.full { 64 << 10 } else { 0 };
+        let (unsealed, indexed) = [(0, 0), (0, 0), (1, 1000), (6, 1000), (6, 50)][rng.usize(..5)];
+        let settings = Settings { watermark, unsealed, indexed, ..settings };
         Self {
             disk: Simulated::new(rng.u64(..)),
             rng,
