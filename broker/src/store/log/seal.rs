@@ -25,7 +25,7 @@ pub(crate) type Made = (Option<Arc<Sealed>>, Vec<u64>);
 impl Core {
     /// Which full segments are given up or sealed now, the oldest first: those of which nothing is kept any more. The others
     /// wait for that, as what is consumed soon need never be written again, unless there are too many, or the disk is short
-    /// of room, or they hold more that is given up than a segment and what is kept (rule 9).
+    /// of room, or they hold more that is given up than a segment and what is kept (rule 9), or one of them is damaged.
     pub(crate) fn due<'a>(
         &self,
         full: &'a [(Held, Sequence)],
@@ -42,7 +42,8 @@ impl Core {
         let (dead, rest) = full.split_at(full.iter().take_while(|(held, _)| kept_in(held) == 0).count());
         let held: u64 = rest.iter().map(|(held, _)| held.segment.len).sum();
         let wanted: u64 = rest.iter().map(|(held, _)| kept_in(held)).sum();
-        let waits = rest.len() <= may_wait && held <= 2 * wanted + self.settings.segment;
+        let is_damaged = rest.iter().any(|(held, _)| held.is_damaged);
+        let waits = rest.len() <= may_wait && !is_damaged && held <= 2 * wanted + self.settings.segment;
         if waits { dead } else { full }
     }
 
