@@ -6,5 +6,5 @@ pub use futures::Stream;
 
 pub use crate::arguments::{ArgumentWriter, Arguments};
 pub use crate::call::Draft;
-pub use crate::incoming::Incoming;
+pub use crate::incoming::{Incoming, Later};
 pub use crate::outlet::Outlet;

@@ -2,10 +2,10 @@ mod cbor;
 mod raw;
 
 use std::any::TypeId;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use serde::de::IntoDeserializer;
 use serde::de::value::{Error as UnitError, UnitDeserializer};
 use serde::{Serialize, de::DeserializeOwned};
@@ -39,10 +39,14 @@ pub enum Encoding {
 
 /// Values of up to so many bytes are copied to where they stay, once it is known how many they are.
 const SMALL: usize = 1024;
+/// Bytes that small ones share.
+const SHARED: usize = 4096;
 
 thread_local! {
     /// Where values are written; its memory is used again.
     static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    /// Where small ones stay, side by side: they are on their way, and soon gone.
+    static BLOCK: RefCell<BytesMut> = RefCell::default();
 }
 
 /// A value that could not be written, or bytes that could not be read; says why.
@@ -113,7 +117,7 @@ impl Encoding {
             outcome?;
             return Ok(Bytes::from(buffer));
         }
-        let bytes = outcome.map(|()| Bytes::copy_from_slice(&buffer));
+        let bytes = outcome.map(|()| small(&buffer));
         SCRATCH.set(buffer);
         bytes
     }
@@ -168,6 +172,17 @@ impl Encoding {
             Self::Bytes | Self::Text => raw::read(bytes, self == Self::Text),
         }
     }
+}
+
+fn small(value: &[u8]) -> Bytes {
+    BLOCK.with_borrow_mut(|block| {
+        if block.capacity() < value.len() {
+            // Nobody may have any of it any more: then it is used again.
+            block.reserve(SHARED);
+        }
+        block.extend_from_slice(value);
+        block.split().freeze()
+    })
 }
 
 /// The value of something that did not arrive: `None`, `()`; an error for types that need bytes.

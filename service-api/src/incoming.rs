@@ -1,11 +1,15 @@
+use std::fmt;
+
+use bytes::Bytes;
 use futures::{FutureExt, Stream, StreamExt, future, stream};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::accept::Accept;
 use crate::arguments::Arguments;
 use crate::caller::Answer;
 use crate::contract::{Contract, Method};
-use crate::dispatch::{Interaction, Reply, Request};
+use crate::dispatch::{Interaction, Reply, Request, Respond};
 use crate::encoding::{Encoding, EncodingError};
 use crate::error::RpcError;
 use crate::outlet::{Outflow, Outlet};
@@ -63,13 +67,9 @@ impl Incoming {
     }
 
     /// Answers with one value that is given later, from anywhere.
-    pub fn later<T, E>(self, handler: impl FnOnce(Box<dyn FnOnce(Result<T, E>) + Send>) + Send + 'static) -> Reply
-    where
-        T: Serialize + 'static,
-        E: ServiceError,
-    {
-        let encode = self.encode();
-        Reply::Later(Box::new(move |respond| handler(Box::new(move |answer| respond(encode(answer))))))
+    pub fn later(self, handler: impl FnOnce(Later) + Send + 'static) -> Reply {
+        let form = self.form();
+        Reply::Later(Box::new(move |respond| handler(Later { respond, form })))
     }
 
     /// Answers, if asked, with nothing once the handler is done.
@@ -89,17 +89,58 @@ impl Incoming {
     }
 
     fn encode<T: Serialize + 'static, E: ServiceError>(&self) -> impl Fn(Result<T, E>) -> Encoded + Send + use<T, E> {
-        let (contract, method) = (self.contract, self.method);
-        let Request { encoding: own, accept, .. } = self.request;
+        let form = self.form();
         move |answer| {
             let value = answer.map_err(E::into_rpc)?;
-            let wanted = accept.iter().find_map(|it| Some((it, it.encode_result(&value).ok()?)));
-            let (encoding, data) = match wanted {
-                Some(written) => written,
-                None => (own, own.encode_result(&value).map_err(|why| unwritable(contract, method, own, why))?),
-            };
-            Ok(Answer { encoding: (encoding != own).then_some(encoding), data })
+            form.write(|encoding| encoding.encode_result(&value))
         }
+    }
+
+    fn form(&self) -> Form {
+        let Request { encoding: own, accept, .. } = self.request;
+        Form { contract: self.contract, method: self.method, own, accept }
+    }
+}
+
+/// How the answers of a request are written.
+#[derive(Debug)]
+struct Form {
+    contract: &'static Contract,
+    method: &'static Method,
+    own: Encoding,
+    accept: Accept,
+}
+
+impl Form {
+    fn write(&self, value: impl Fn(Encoding) -> Result<Bytes, EncodingError>) -> Encoded {
+        let Self { contract, method, own, accept } = *self;
+        let wanted = accept.iter().find_map(|it| Some((it, value(it).ok()?)));
+        let (encoding, data) = match wanted {
+            Some(written) => written,
+            None => (own, value(own).map_err(|why| unwritable(contract, method, own, why))?),
+        };
+        Ok(Answer { encoding: (encoding != own).then_some(encoding), data })
+    }
+}
+
+/// Takes the answer of a request, from anywhere; dropped, the request fails.
+pub struct Later {
+    respond: Respond,
+    form: Form,
+}
+
+impl Later {
+    /// Answers with a value, which is not `()`, or with an error.
+    pub fn answer<T: Serialize, E: ServiceError>(self, answer: Result<T, E>) {
+        let Self { respond, form } = self;
+        let encode = |value: T| form.write(|encoding| encoding.encode(&value));
+        respond(answer.map_err(E::into_rpc).and_then(encode));
+    }
+}
+
+impl fmt::Debug for Later {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Later").field("form", &self.form).finish_non_exhaustive()
     }
 }
 

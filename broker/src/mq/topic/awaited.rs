@@ -22,6 +22,10 @@ impl Awaited {
     pub(super) fn new(receipt: Receipt, topics: Vec<Arc<Topic>>, messages: usize) -> Self {
         Self { receipt: Some(receipt), topics, messages, started: Instant::now() }
     }
+
+    pub(super) fn topics(&self) -> &[Arc<Topic>] {
+        &self.topics
+    }
 }
 
 impl Future for Awaited {

@@ -14,7 +14,7 @@ mod together;
 
 pub(crate) use accept::Incoming;
 pub(crate) use intake::MARK;
-pub(crate) use together::{Coming, Together};
+pub(crate) use together::{Coming, Spare, Together};
 
 use super::dispatcher::Dispatcher;
 use super::message::Content;

@@ -8,6 +8,7 @@ use crate::mq::shared::{Hold, Shared};
 use crate::mq::{refusal, settings};
 use crate::store::{self, Op, Placed, Publish, Tickets};
 use parking_lot::MutexGuard;
+use serde::Serialize;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -16,10 +17,37 @@ use towline_service_api::builtin::{Confirmation, Durability, QueueError};
 /// One message, and what whoever published it is known by.
 #[derive(Debug)]
 pub(crate) struct Coming<T> {
-    pub(crate) topic: Arc<Topic>,
-    pub(crate) message: Incoming,
-    pub(crate) durability: Option<Durability>,
-    pub(crate) whose: T,
+    topic: Arc<Topic>,
+    message: Incoming,
+    asked: Option<Durability>,
+    /// What it is stored as, once that is known.
+    class: store::Durability,
+    whose: T,
+}
+
+impl<T> Coming<T> {
+    pub(crate) fn new(topic: Arc<Topic>, message: Incoming, asked: Option<Durability>, whose: T) -> Self {
+        Self { topic, message, asked, class: store::Durability::default(), whose }
+    }
+
+    pub(crate) fn topic(&self) -> &Arc<Topic> {
+        &self.topic
+    }
+
+    pub(crate) fn whose(self) -> T {
+        self.whose
+    }
+}
+
+/// Memory for what is stored; empty.
+#[derive(Debug, Default)]
+pub(crate) struct Spare(Vec<Op>);
+
+impl Spare {
+    /// Keeps room for so many messages.
+    pub(crate) fn shrink_to(&mut self, messages: usize) {
+        self.0.shrink_to(messages);
+    }
 }
 
 /// A message that was not stored, and why.
@@ -28,9 +56,8 @@ type Refused<T> = (Coming<T>, QueueError);
 /// Messages on their way to the disk, all to one durability. Dropped, they are stored all the same.
 #[derive(Debug)]
 pub(crate) struct Together<T> {
-    /// Whose, the place of the topic in `topics`, and the place of the message in the topic.
+    /// Whose, the place of the topic in those of the receipt, and the place of the message in the topic.
     messages: Vec<(T, usize, Placed)>,
-    topics: Vec<Arc<Topic>>,
     timestamp: u64,
     reached: store::Durability,
     receipt: Awaited,
@@ -40,73 +67,68 @@ pub(crate) struct Together<T> {
 impl<T> Together<T> {
     /// Stores these messages and leaves none, those of a topic in their order; each is stored or refused by itself. If
     /// `is_in_line`, nothing that comes behind one that finds no room is stored either.
-    pub(crate) fn store(coming: &mut Vec<Coming<T>>, is_in_line: bool) -> (Vec<Self>, Vec<Refused<T>>) {
+    pub(crate) fn store(
+        coming: &mut Vec<Coming<T>>,
+        spare: &mut Spare,
+        is_in_line: bool,
+    ) -> (Vec<Self>, Vec<Refused<T>>) {
         let Some(shared) = coming.first().map(|first| first.topic.shared.clone()) else { return Default::default() };
         let mut refused = Vec::new();
-        let mut classes: [(Hold, Vec<Coming<T>>); 3] = std::array::from_fn(|_| (Hold::none(&shared), Vec::new()));
-        let count = coming.len();
-        for coming in coming.drain(..) {
-            let is_barred = is_in_line && !refused.is_empty();
-            let outcome = if is_barred { Err(barred(&refused)) } else { coming.admit(&mut classes) };
-            match outcome {
-                Ok(class) => {
-                    let of_class = &mut classes[class as usize].1;
-                    // Most often they are all of one.
-                    if of_class.is_empty() {
-                        of_class.reserve(count);
-                    }
-                    of_class.push(coming);
-                }
-                Err(error) => refused.push((coming, error)),
-            }
-        }
-        let classes =
-            [store::Durability::Memory, store::Durability::Os, store::Durability::Disk].into_iter().zip(classes);
-        let stored = classes.filter_map(|(class, (hold, coming))| {
-            if coming.is_empty() { None } else { Self::append(&shared, class, coming, hold, is_in_line, &mut refused) }
+        let mut holds: [Hold; 3] = std::array::from_fn(|_| Hold::none(&shared));
+        take_out(coming, is_in_line, &mut refused, |coming| {
+            coming.class = coming.topic.admit(coming.asked)?;
+            holds[coming.class as usize].more(coming.message.content.len())
         });
-        let stored = stored.collect();
+        // Whoever locks several topics locks them in this order.
+        coming.sort_by_key(|coming| (coming.class, coming.topic.id));
+        let mut stored = Vec::new();
+        while let Some(class) = coming.first().map(|first| first.class) {
+            // Most often they are all of one.
+            let others = coming.split_off(coming.partition_point(|coming| coming.class == class));
+            let hold = std::mem::replace(&mut holds[class as usize], Hold::none(&shared));
+            stored.extend(Self::append(&shared, class, coming, &mut spare.0, hold, is_in_line, &mut refused));
+            coming.extend(others);
+        }
         (stored, refused)
     }
 
     fn append(
         shared: &Arc<Shared>,
         class: store::Durability,
-        mut coming: Vec<Coming<T>>,
+        coming: &mut Vec<Coming<T>>,
+        ops: &mut Vec<Op>,
         hold: Hold,
         is_in_line: bool,
         refused: &mut Vec<Refused<T>>,
     ) -> Option<Self> {
-        // Whoever locks several locks them in this order.
-        coming.sort_by_key(|coming| coming.topic.id);
         let topics: Vec<_> = coming.chunk_by(|a, b| a.topic.id == b.topic.id).map(|of| of[0].topic.clone()).collect();
         let mut intakes: Vec<_> = topics.iter().map(Arriving::at).collect();
-        let timestamp = shared.clock.now();
-        let (mut kept, mut ops, mut at) = (Vec::with_capacity(coming.len()), Vec::with_capacity(coming.len()), 0);
-        for mut coming in coming {
+        let place_of = |coming: &Coming<T>, mut at: usize| {
             while topics[at].id != coming.topic.id {
                 at += 1;
             }
-            let is_barred = is_in_line && !refused.is_empty();
-            let room = if is_barred { Err(barred(refused)) } else { intakes[at].take_room(&coming.message) };
-            match room {
-                Ok(()) => {
-                    let (content, dedup) = (std::mem::take(&mut coming.message.content), coming.message.dedup);
-                    ops.push(Op::Publish(Publish { topic: coming.topic.id, content, dedup }));
-                    kept.push((coming, at));
-                }
-                Err(error) => refused.push((coming, error)),
-            }
-        }
+            at
+        };
+        let timestamp = shared.clock.now();
+        let mut at = 0;
+        take_out(coming, is_in_line, refused, |coming| {
+            at = place_of(coming, at);
+            intakes[at].take_room(&coming.message)?;
+            let (content, dedup) = (std::mem::take(&mut coming.message.content), coming.message.dedup);
+            ops.push(Op::Publish(Publish { topic: coming.topic.id, content, dedup }));
+            Ok(())
+        });
         if ops.is_empty() {
             return None;
         }
-        let Tickets { placed, receipt } = shared.store.append_each(&ops, timestamp, class);
-        let mut messages = Vec::with_capacity(kept.len());
-        for (((mut coming, at), outcome), op) in kept.into_iter().zip(placed).zip(ops) {
+        let Tickets { placed, receipt } = shared.store.append_each(ops, timestamp, class);
+        let mut messages = Vec::with_capacity(coming.len());
+        let mut at = 0;
+        for ((mut coming, outcome), op) in coming.drain(..).zip(placed).zip(ops.drain(..)) {
             let Op::Publish(Publish { content, .. }) = op else { unreachable!("made above") };
             match outcome {
                 Ok(Some(placed)) => {
+                    at = place_of(&coming, at);
                     intakes[at].stored(placed, content.len());
                     messages.push((coming.whose, at, placed));
                 }
@@ -122,8 +144,8 @@ impl<T> Together<T> {
         }
         drop(intakes);
         shared.meters.published.increment(messages.len() as u64);
-        let receipt = Awaited::new(receipt, topics.clone(), messages.len());
-        Some(Self { messages, topics, timestamp, reached: class, receipt, _hold: hold })
+        let receipt = Awaited::new(receipt, topics, messages.len());
+        Some(Self { messages, timestamp, reached: class, receipt, _hold: hold })
     }
 
     /// Waits until all are as durable as asked.
@@ -134,39 +156,64 @@ impl<T> Together<T> {
         Poll::Ready(ready!(Pin::new(&mut self.receipt).poll(cx)).map(drop))
     }
 
-    /// What each is told, once that is known.
-    pub(crate) fn told(
+    /// Tells each what became of it, once that is known.
+    pub(crate) fn tell(
         self,
         outcome: Result<(), store::StoreError>,
-    ) -> impl Iterator<Item = (T, Result<Confirmation, QueueError>)> {
-        let Self { messages, topics, timestamp, reached, .. } = self;
+        mut tell: impl FnMut(T, Result<Stored<'_>, QueueError>),
+    ) {
+        let Self { messages, receipt, timestamp, reached, .. } = self;
         let durability = settings::shown(reached);
-        messages.into_iter().map(move |(whose, at, placed)| {
-            let name = &topics[at].name;
+        for (whose, at, placed) in messages {
+            let topic = &*receipt.topics()[at].name;
             let told = match &outcome {
                 Ok(()) => {
                     let (offset, duplicate) = place(&placed);
-                    Ok(Confirmation { topic: name.to_string(), offset, timestamp, durability, duplicate, due: None })
+                    Ok(Stored { topic, offset, timestamp, durability, duplicate })
                 }
-                Err(error) => Err(refusal::of_store(name, error.clone())),
+                Err(error) => Err(refusal::of_store(topic, error.clone())),
             };
-            (whose, told)
-        })
+            tell(whose, told);
+        }
     }
 }
 
-impl<T> Coming<T> {
-    /// Takes room for it in what waits for its durability, which is told.
-    fn admit(&self, classes: &mut [(Hold, Vec<Self>); 3]) -> Result<store::Durability, QueueError> {
-        let class = self.topic.admit(self.durability)?;
-        classes[class as usize].0.more(self.message.content.len())?;
-        Ok(class)
+/// A [`Confirmation`] as it is written.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Stored<'a> {
+    topic: &'a str,
+    offset: Option<u64>,
+    timestamp: u64,
+    durability: Durability,
+    duplicate: bool,
+}
+
+impl From<Stored<'_>> for Confirmation {
+    fn from(stored: Stored<'_>) -> Self {
+        let Stored { topic, offset, timestamp, durability, duplicate } = stored;
+        Self { topic: topic.to_owned(), offset, timestamp, durability, duplicate, due: None }
     }
 }
 
-/// Why what is behind the last one that was refused is refused too.
-fn barred<T>(refused: &[Refused<T>]) -> QueueError {
-    refused.last().expect("one was refused").1.clone()
+/// Takes those out that cannot be taken; and, if they are in line, those behind them.
+fn take_out<T>(
+    coming: &mut Vec<Coming<T>>,
+    is_in_line: bool,
+    refused: &mut Vec<Refused<T>>,
+    mut take: impl FnMut(&mut Coming<T>) -> Result<(), QueueError>,
+) {
+    let mut errors: Vec<QueueError> = Vec::new();
+    let before = refused.last().map(|(_, error)| error).filter(|_| is_in_line);
+    let out = coming.extract_if(.., |coming| {
+        let barred = if is_in_line { errors.last().or(before) } else { None };
+        let outcome = barred.map_or_else(|| take(coming), |error| Err(error.clone()));
+        let is_out = outcome.is_err();
+        errors.extend(outcome.err());
+        is_out
+    });
+    let out: Vec<_> = out.collect();
+    refused.extend(out.into_iter().zip(errors));
 }
 
 /// A topic that is locked while messages come.

@@ -1,16 +1,36 @@
 //! Calls of `publish` that came together, stored together.
 
-use crate::mq::{Coming, Folder, Incoming, Queues, Together, Topic};
+use crate::mq::{Coming, Folder, Incoming, Queues, Spare, Together, Topic};
 use parking_lot::Mutex;
+use serde::Serialize;
 use std::future::poll_fn;
 use std::sync::Arc;
+use towline_service_api::__private::Later;
 use towline_service_api::builtin::{Confirmation, Durability, Message, QueueError};
 
 /// Calls for which memory is kept while nothing is published.
 const KEPT: usize = 256;
 
-/// Takes what became of one message.
-pub(super) type Done = Box<dyn FnOnce(Result<Confirmation, QueueError>) + Send>;
+/// Whoever hears of what became of one message.
+pub(super) enum Done {
+    /// A call, which is answered.
+    Call(Later),
+    /// Anybody else.
+    Other(Box<dyn FnOnce(Result<Confirmation, QueueError>) + Send>),
+}
+
+impl Done {
+    fn tell<T: Serialize + Into<Confirmation>>(self, outcome: Result<T, QueueError>) {
+        match self {
+            Self::Call(later) => later.answer(outcome),
+            Self::Other(tell) => tell(outcome.map(Into::into)),
+        }
+    }
+
+    fn refuse(self, error: QueueError) {
+        self.tell(Err::<Confirmation, _>(error));
+    }
+}
 
 /// See the module.
 ///
@@ -18,8 +38,15 @@ pub(super) type Done = Box<dyn FnOnce(Result<Confirmation, QueueError>) + Send>;
 pub(super) struct Batcher {
     folder: Arc<Folder>,
     waiting: Mutex<Vec<Coming<Done>>>,
-    /// Held by whoever stores what waits: the order of the calls is that of the messages. Empty, memory for what waits next.
-    turn: Mutex<Vec<Coming<Done>>>,
+    /// Held by whoever stores what waits: the order of the calls is that of the messages.
+    turn: Mutex<Turn>,
+}
+
+/// Memory for what waits next, and for what is stored; all of it empty.
+#[derive(Default)]
+struct Turn {
+    waiting: Vec<Coming<Done>>,
+    spare: Spare,
 }
 
 impl Batcher {
@@ -28,20 +55,26 @@ impl Batcher {
     }
 
     /// Stores a message, and tells what became of it.
-    pub(super) fn publish(self: &Arc<Self>, topic: &str, message: Message, durability: Option<Durability>, done: Done) {
-        let topic = match self.topic(topic) {
+    pub(super) fn publish(
+        self: &Arc<Self>,
+        topic: Result<Arc<Topic>, QueueError>,
+        message: Message,
+        durability: Option<Durability>,
+        done: Done,
+    ) {
+        let topic = match topic {
             Ok(topic) => topic,
-            Err(error) => return done(Err(error)),
+            Err(error) => return done.refuse(error),
         };
         let producer = message.producer.clone().zip(message.sequence);
         match topic.read(message) {
             Ok(message) if message.due.is_some() => {
                 let later = schedule(self.folder.queues().cloned(), topic, message);
-                tokio::spawn(async move { done(later.await) });
+                tokio::spawn(async move { done.tell(later.await) });
             }
             Ok(message) => {
                 let mut waiting = self.waiting.lock();
-                waiting.push(Coming { topic, message, durability, whose: done });
+                waiting.push(Coming::new(topic, message, durability, done));
                 if waiting.len() == 1 {
                     drop(waiting);
                     let batcher = self.clone();
@@ -53,13 +86,14 @@ impl Batcher {
                     self.flush();
                     topic.skip(&producer, sequence);
                 }
-                done(Err(error));
+                done.refuse(error);
             }
         }
     }
 
-    fn topic(&self, name: &str) -> Result<Arc<Topic>, QueueError> {
-        let last = self.waiting.lock().last().filter(|last| *last.topic.name == *name).map(|last| last.topic.clone());
+    /// The topic of a name: most often that of the message before.
+    pub(super) fn topic(&self, name: &str) -> Result<Arc<Topic>, QueueError> {
+        let last = self.waiting.lock().last().map(Coming::topic).filter(|topic| *topic.name == *name).cloned();
         match last {
             Some(topic) => Ok(topic),
             None => self.folder.queues_for(name)?.topic(name),
@@ -68,20 +102,21 @@ impl Batcher {
 
     /// Stores what waits: what is published now is behind it.
     pub(super) fn flush(&self) {
-        let mut waiting = self.turn.lock();
-        std::mem::swap(&mut *waiting, &mut *self.waiting.lock());
-        store(&mut waiting);
-        waiting.shrink_to(KEPT);
+        let mut turn = self.turn.lock();
+        std::mem::swap(&mut turn.waiting, &mut *self.waiting.lock());
+        store(&mut turn);
+        turn.waiting.shrink_to(KEPT);
+        turn.spare.shrink_to(KEPT);
     }
 }
 
-fn store(coming: &mut Vec<Coming<Done>>) {
-    let (stored, refused) = Together::store(coming, false);
-    refused.into_iter().for_each(|(coming, error)| (coming.whose)(Err(error)));
+fn store(turn: &mut Turn) {
+    let (stored, refused) = Together::store(&mut turn.waiting, &mut turn.spare, false);
+    refused.into_iter().for_each(|(coming, error)| coming.whose().refuse(error));
     for mut together in stored {
         tokio::spawn(async move {
             let outcome = poll_fn(|cx| together.poll_reached(cx)).await;
-            together.told(outcome).for_each(|(done, told)| done(told));
+            together.tell(outcome, |done, told| done.tell(told));
         });
     }
 }

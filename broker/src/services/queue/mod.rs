@@ -2,15 +2,17 @@
 //!
 //! ```text
 //!  publishing   calls of `publish`, without a task each        batcher   .. stored together        pipeline   a channel of them
+//!  plain        most of them, read where they lie
 //! ```
 
 mod batcher;
 mod pipeline;
+mod plain;
 mod publishing;
 
 use super::caller::Caller;
 use crate::mq::{Ack, Dispatcher, Folder, Member, Queues, Settling, Topic, code, invalid_options};
-use batcher::Batcher;
+use batcher::{Batcher, Done};
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use pipeline::Pipeline;
 pub(in crate::services) use publishing::Publishing;
@@ -75,7 +77,7 @@ impl Queue for Topics {
         let (sender, confirmation) = oneshot::channel();
         // Who has gone does not want to know.
         let done = move |outcome| drop(sender.send(outcome));
-        self.batcher.publish(&topic, message, durability, Box::new(done));
+        self.batcher.publish(self.batcher.topic(&topic), message, durability, Done::Other(Box::new(done)));
         confirmation
             .await
             .unwrap_or_else(|_| Err(QueueError::Rpc(RpcError::rejected("this broker is shutting down", None))))
@@ -89,7 +91,7 @@ impl Queue for Topics {
                 tracing::debug!(%error, "a message that was posted is not stored");
             }
         };
-        self.batcher.publish(&topic, message, None, Box::new(done));
+        self.batcher.publish(self.batcher.topic(&topic), message, None, Done::Other(Box::new(done)));
     }
 
     async fn publish_batch(

@@ -1,7 +1,7 @@
 //! A channel of messages: each is stored in its order, and answered in its order.
 
 use super::batcher::{Batcher, schedule};
-use crate::mq::{Coming, Incoming, Queues, Together, Topic, typed};
+use crate::mq::{Coming, Incoming, Queues, Spare, Together, Topic, typed};
 use futures::{FutureExt, Stream, StreamExt};
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -36,6 +36,7 @@ pub(super) struct Pipeline {
     behind: Option<Behind>,
     under_way: VecDeque<UnderWay>,
     receipts: VecDeque<Receipt>,
+    spare: Spare,
     /// Items that have no receipt yet.
     open: usize,
     /// It takes no more, and ends with an error behind the receipts that are under way.
@@ -69,7 +70,7 @@ impl Pipeline {
         messages: Streaming<Message>,
     ) -> Self {
         let (messages, held, pause, behind) = (Some(messages), Vec::new(), None, None);
-        let (under_way, receipts, open) = (VecDeque::new(), VecDeque::new(), 0);
+        let (under_way, receipts, spare, open) = (VecDeque::new(), VecDeque::new(), Spare::default(), 0);
         let (has_failed, n) = (false, 0);
         Self {
             batcher,
@@ -83,6 +84,7 @@ impl Pipeline {
             behind,
             under_way,
             receipts,
+            spare,
             open,
             has_failed,
             n,
@@ -134,7 +136,7 @@ impl Pipeline {
             Ok(message) if message.due.is_some() => self.behind = Some(Behind::Scheduled(n, message)),
             Ok(message) => {
                 let (topic, durability) = (self.topic.clone(), self.durability);
-                coming.push(Coming { topic, message, durability, whose: n });
+                coming.push(Coming::new(topic, message, durability, n));
             }
             Err(error) => self.behind = Some(Behind::Refused(n, error, producer)),
         }
@@ -147,13 +149,13 @@ impl Pipeline {
         }
         // What was published before on other streams is before these.
         self.batcher.flush();
-        let (stored, not_stored) = Together::store(&mut coming, self.is_patient);
+        let (stored, not_stored) = Together::store(&mut coming, &mut self.spare, self.is_patient);
         let mut refused = Vec::new();
         for (coming, error) in not_stored {
             if self.is_patient && is_about_room(&error) {
                 self.held.push(coming);
             } else {
-                refused.push((coming.whose, error));
+                refused.push((coming.whose(), error));
             }
         }
         if !self.held.is_empty() {
@@ -244,8 +246,11 @@ impl Stream for Pipeline {
                         Some(together) => ready!(together.poll_reached(cx)),
                         None => Ok(()),
                     };
-                    let told = together.take().map(|together| together.told(outcome)).into_iter().flatten();
-                    told.chain(refused.drain(..).map(|(n, error)| (n, Err(error)))).collect()
+                    let mut told: Vec<_> = refused.drain(..).map(|(n, error)| (n, Err(error))).collect();
+                    if let Some(together) = together.take() {
+                        together.tell(outcome, |n, outcome| told.push((n, outcome.map(Confirmation::from))));
+                    }
+                    told
                 }
                 Some(UnderWay::Scheduled(n, later)) => {
                     let outcome = ready!(later.poll_unpin(cx));

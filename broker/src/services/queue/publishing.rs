@@ -2,11 +2,12 @@
 //! service answers them.
 
 use super::Topics;
-use super::batcher::Batcher;
+use super::batcher::{Batcher, Done};
+use super::plain;
 use std::sync::Arc;
 use towline_service_api::__private::Incoming;
 use towline_service_api::builtin::QueueServer;
-use towline_service_api::{Contract, Dispatch, Interaction, Reply, Request, RpcError};
+use towline_service_api::{Contract, Dispatch, Encoding, Interaction, Reply, Request, RpcError};
 
 /// See the module.
 pub(in crate::services) struct Publishing {
@@ -36,10 +37,19 @@ impl Dispatch for Publishing {
         if method != PUBLISH || interaction != Interaction::RequestResponse {
             return self.server.dispatch(method, interaction, request);
         }
+        let arguments = request.arguments.clone();
+        let encoding = request.encoding;
         let incoming = Incoming::open(self.contract(), self.publish, interaction, request)?;
-        let mut arguments = incoming.arguments::<3>()?;
-        let (topic, message, durability): (String, _, _) = (arguments.take(0)?, arguments.take(1)?, arguments.take(2)?);
+        let plain = if encoding == Encoding::MessagePack { plain::read(&arguments) } else { None };
+        let (topic, message, durability) = match plain {
+            Some((topic, message)) => (self.batcher.topic(topic), message, None),
+            None => {
+                let mut arguments = incoming.arguments::<3>()?;
+                let topic: String = arguments.take(0)?;
+                (self.batcher.topic(&topic), arguments.take(1)?, arguments.take(2)?)
+            }
+        };
         let batcher = self.batcher.clone();
-        Ok(incoming.later(move |done| batcher.publish(&topic, message, durability, done)))
+        Ok(incoming.later(move |done| batcher.publish(topic, message, durability, Done::Call(done))))
     }
 }

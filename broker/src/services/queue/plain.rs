@@ -1,0 +1,179 @@
+//! Most calls of `publish`, read where they lie: in MessagePack, a topic and a message that is a body and nothing else.
+//!
+//! ```text
+//!  [topic, message]   [topic, message, nil]   {"topic": topic, "message": message}       message  {"body": bytes}
+//! ```
+//! All other forms, and what is no form at all, are for the general reader: this one only knows what it takes.
+
+use bytes::Bytes;
+use std::ops::Range;
+use towline_service_api::builtin::Message;
+
+/// The topic and the message of a call in MessagePack, if it is one of these.
+pub(super) fn read(arguments: &Bytes) -> Option<(&str, Message)> {
+    let mut at = Cursor { bytes: arguments, at: 0 };
+    let form = at.byte()?;
+    let is_named = match form {
+        0x92 | 0x93 => false,
+        0x82 => true,
+        _ => return None,
+    };
+    at.is_named(is_named, "topic")?;
+    let topic = at.text()?;
+    at.is_named(is_named, "message")?;
+    let body = at.body()?;
+    if form == 0x93 {
+        (at.byte()? == 0xc0).then_some(())?;
+    }
+    (at.at == arguments.len()).then(|| (topic, Message::new(arguments.slice(body))))
+}
+
+struct Cursor<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    fn byte(&mut self) -> Option<u8> {
+        let byte = self.bytes.get(self.at)?;
+        self.at += 1;
+        Some(*byte)
+    }
+
+    /// A length of so many bytes.
+    fn length(&mut self, bytes: usize) -> Option<usize> {
+        let from = self.take(bytes)?.start;
+        Some(self.bytes[from..from + bytes].iter().fold(0, |length, byte| length << 8 | usize::from(*byte)))
+    }
+
+    fn take(&mut self, length: usize) -> Option<Range<usize>> {
+        let end = self.at.checked_add(length).filter(|end| *end <= self.bytes.len())?;
+        Some(std::mem::replace(&mut self.at, end)..end)
+    }
+
+    fn text(&mut self) -> Option<&'a str> {
+        let length = match self.byte()? {
+            short @ 0xa0..=0xbf => usize::from(short & 0x1f),
+            0xd9 => self.length(1)?,
+            0xda => self.length(2)?,
+            _ => return None,
+        };
+        str::from_utf8(&self.bytes[self.take(length)?]).ok()
+    }
+
+    /// Where it says that its values are named, this name.
+    fn is_named(&mut self, is_named: bool, name: &str) -> Option<()> {
+        (!is_named || self.text()? == name).then_some(())
+    }
+
+    /// Where the bytes of a message lie that is nothing else.
+    fn body(&mut self) -> Option<Range<usize>> {
+        (self.byte()? == 0x81 && self.text()? == "body").then_some(())?;
+        let bytes = match self.byte()? {
+            0xc4 => 1,
+            0xc5 => 2,
+            0xc6 => 4,
+            _ => return None,
+        };
+        let length = self.length(bytes)?;
+        self.take(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use towline_service_api::__private::Incoming;
+    use towline_service_api::builtin::{Blob, Durability, QueueServer};
+    use towline_service_api::{Encoding, Interaction, Request};
+
+    /// What the general reader makes of them.
+    fn general(arguments: &Bytes) -> Option<(String, Message, Option<Durability>)> {
+        let contract = QueueServer::<super::super::Topics>::CONTRACT;
+        let publish = contract.methods.iter().position(|method| method.name == "publish")?;
+        let request = Request {
+            encoding: Encoding::MessagePack,
+            accept: Default::default(),
+            arguments: arguments.clone(),
+            items: None,
+        };
+        let incoming = Incoming::open(contract, publish, Interaction::RequestResponse, request).ok()?;
+        let mut arguments = incoming.arguments::<3>().ok()?;
+        Some((arguments.take(0).ok()?, arguments.take(1).ok()?, arguments.take(2).ok()?))
+    }
+
+    fn written<T: serde::Serialize>(value: &T) -> Bytes {
+        Encoding::MessagePack.encode(value).expect("it has a form")
+    }
+
+    #[derive(serde::Serialize)]
+    struct Named<'a> {
+        topic: &'a str,
+        message: &'a Message,
+    }
+
+    #[test]
+    fn what_clients_write_is_read() {
+        for (topic, size) in [("t", 0), ("orders", 128), (&*"long".repeat(20), 300), ("large", 70_000)] {
+            let message = Message::new(vec![7; size]);
+            let forms = [
+                written(&(topic, &message)),
+                written(&(topic, &message, None::<Durability>)),
+                written(&Named { topic, message: &message }),
+            ];
+            for form in forms {
+                assert_eq!(read(&form), Some((topic, message.clone())));
+                assert_eq!(general(&form), Some((topic.to_owned(), message.clone(), None)));
+                // Neither less nor more.
+                assert_eq!(read(&form.slice(..form.len() - 1)), None);
+                let more = [&form[..], &[0xc0]].concat();
+                assert_eq!(read(&more.into()), None);
+            }
+        }
+    }
+
+    #[test]
+    fn other_messages_are_left_to_the_general_reader() {
+        let plain = Message { body: Some(Blob(Bytes::from_static(b"x"))), ..Message::default() };
+        let keyed = Message { key: Some("k".to_owned()), ..plain.clone() };
+        for form in [
+            written(&("t", &keyed)),
+            written(&("t", Message::text("x"))),
+            written(&("t", &plain, Some(Durability::Disk))),
+            written(&("t", Message::default())),
+            written(&("t",)),
+            Bytes::new(),
+        ] {
+            assert_eq!(read(&form), None, "{form:?}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Whatever it takes, the general reader reads the same.
+        #[test]
+        fn it_says_what_the_general_reader_says(
+            form in 0usize..3,
+            body in prop::collection::vec(any::<u8>(), 0..40),
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..3),
+        ) {
+            let message = Message::new(body);
+            let mut bytes = match form {
+                0 => written(&("topic", &message)),
+                1 => written(&("topic", &message, None::<Durability>)),
+                _ => written(&Named { topic: "topic", message: &message }),
+            }
+            .to_vec();
+            for (at, byte) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            let bytes = Bytes::from(bytes);
+            if let Some((topic, message)) = read(&bytes) {
+                prop_assert_eq!(general(&bytes), Some((topic.to_owned(), message, None)));
+            }
+        }
+    }
+}
