@@ -1,6 +1,6 @@
 //! One metric with a label: a handle for each value the label can have, found by index.
 
-use ::metrics::{Counter, Gauge, Histogram, Key, KeyName, Level, Metadata, Recorder, SharedString, Unit};
+use ::metrics::{Counter, Gauge, Key, KeyName, Level, Metadata, Recorder, SharedString, Unit};
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -68,11 +68,6 @@ impl Registry<'_> {
     pub(super) fn gauge(&self, name: &'static str, help: &'static str) -> Gauge {
         self.describe_gauge(name, help);
         zeroed(self.0.register_gauge(&Key::from_static_name(name), &METADATA))
-    }
-
-    pub(super) fn histogram(&self, name: &'static str, help: &'static str) -> Histogram {
-        self.0.describe_histogram(KeyName::from_const_str(name), unit(name), SharedString::const_str(help));
-        self.0.register_histogram(&Key::from_static_name(name), &METADATA)
     }
 
     pub(super) fn gauges<L: Label>(&self, name: &'static str, help: &'static str) -> Gauges<L> {

@@ -124,6 +124,7 @@ impl Meters {
             observe(self);
         }
         let mut text = self.handle.render();
+        self.queue.confirm_seconds.render(&mut text);
         for render in self.sections.0.lock().iter() {
             render(&mut text);
         }

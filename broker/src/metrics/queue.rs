@@ -1,12 +1,13 @@
 //! What durable topics count.
 
 use super::families::Registry;
-use ::metrics::{Counter, Gauge, Histogram};
+use super::histogram::Histogram;
+use ::metrics::{Counter, Gauge};
 use metrics_exporter_prometheus::PrometheusRecorder;
 use std::fmt;
 
-/// The name of the histogram of [`QueueMeters::confirm_seconds`]; its buckets are the recorder's.
-pub(super) const CONFIRM: &str = "towline_queue_confirm_seconds";
+/// Seconds: from an ordinary sync to a disk that stalls.
+const CONFIRM: [f64; 12] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0];
 
 /// Every metric of durable topics; a field's metric is named where they are made.
 pub struct QueueMeters {
@@ -40,7 +41,11 @@ impl QueueMeters {
             ),
             post_failed: at
                 .counter("towline_queue_post_failed_total", "Messages that were posted one-way and not stored."),
-            confirm_seconds: at.histogram(CONFIRM, "Time from taking a message until it is as durable as asked."),
+            confirm_seconds: Histogram::new(
+                "towline_queue_confirm_seconds",
+                "Time from taking a message until it is as durable as asked.",
+                &CONFIRM,
+            ),
             settled: at.counter("towline_queue_settled_total", "Deliveries that were settled."),
             stale: at.counter("towline_queue_stale_settles_total", "Settles that came too late."),
             redelivered: at
