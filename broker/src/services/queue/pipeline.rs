@@ -36,7 +36,6 @@ pub(super) struct Pipeline {
     behind: Option<Behind>,
     under_way: VecDeque<UnderWay>,
     receipts: VecDeque<Receipt>,
-    spare: Spare,
     /// Items that have no receipt yet.
     open: usize,
     /// It takes no more, and ends with an error behind the receipts that are under way.
@@ -70,7 +69,7 @@ impl Pipeline {
         messages: Streaming<Message>,
     ) -> Self {
         let (messages, held, pause, behind) = (Some(messages), Vec::new(), None, None);
-        let (under_way, receipts, spare, open) = (VecDeque::new(), VecDeque::new(), Spare::default(), 0);
+        let (under_way, receipts, open) = (VecDeque::new(), VecDeque::new(), 0);
         let (has_failed, n) = (false, 0);
         Self {
             batcher,
@@ -84,7 +83,6 @@ impl Pipeline {
             behind,
             under_way,
             receipts,
-            spare,
             open,
             has_failed,
             n,
@@ -149,7 +147,7 @@ impl Pipeline {
         }
         // What was published before on other streams is before these.
         self.batcher.flush();
-        let (stored, not_stored) = Together::store(&mut coming, &mut self.spare, self.is_patient);
+        let (stored, not_stored) = Together::store(&mut coming, &mut Spare::default(), self.is_patient);
         let mut refused = Vec::new();
         for (coming, error) in not_stored {
             if self.is_patient && is_about_room(&error) {

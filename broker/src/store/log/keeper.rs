@@ -352,14 +352,15 @@ impl Core {
             return Ok(false);
         } else {
             match self.due(&full, &keep, may_wait) {
-                [] => self.whole(file, self.merge_some(file, &keep))?,
+                [] => {
+                    // A merge that fails waits for the next snapshot: nobody needs it, and the store must not fail of it.
+                    keeper.looked_at = (newest.sequence, may_wait);
+                    self.whole(file, self.merge_some(file, &keep))?
+                }
                 due => Some(self.whole(file, self.seal_some(file, due, &keep))?),
             }
         };
-        let Some((sealed, replaces)) = made else {
-            keeper.looked_at = (newest.sequence, may_wait);
-            return Ok(false);
-        };
+        let Some((sealed, replaces)) = made else { return Ok(false) };
         // There may be more of the same.
         keeper.looked_at = Default::default();
         let record = Record::Sealed { file: sealed.as_ref().map_or(0, |_| id), replaces: replaces.clone() };
