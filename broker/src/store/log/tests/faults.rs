@@ -205,6 +205,37 @@ fn a_failed_read_is_tried_again_and_loses_nothing() {
     assert_eq!(read_all(&core, TOPIC), all);
 }
 
+/// Nobody waits for a merge: a file it cannot read is no reason to fail.
+#[test]
+fn a_merge_that_cannot_read_its_file_waits_for_the_next_snapshot() {
+    let (disk, mut now) = (Simulated::new(5), 0);
+    let core = begin(&disk, settings(), &mut now);
+    for _ in 0..100 {
+        append(&core, vec![publish(TOPIC, &[1; 900])]);
+        settle(&core, &mut now);
+    }
+    let sealed = || disk.names().into_iter().filter(|name| name.starts_with("sealed")).collect::<Vec<_>>();
+    let before = sealed();
+    // Little is kept of the last one.
+    let last = core.view(TOPIC).expect("it is there").head - core.catalog.lock().index.len() as u64;
+    append(&core, vec![Op::Trim { topic: TOPIC, to: last - 2 }]);
+    disk.fail(Operation::Read, "sealed", None);
+    for _ in 0..60 {
+        settle(&core, &mut now);
+        now += 1000;
+    }
+    assert!(!core.is_poisoned());
+    assert_eq!(sealed(), before, "none can be merged or given up");
+    disk.heal();
+    for _ in 0..60 {
+        append(&core, vec![publish(TOPIC, &[1; 900])]);
+        settle(&core, &mut now);
+        now += 1000;
+    }
+    assert!(!before.iter().any(|name| sealed().contains(name)), "all are merged or given up: {:?}", sealed());
+    assert_eq!(read_all(&core, TOPIC).len() as u64, core.view(TOPIC).expect("it is there").head - (last - 2));
+}
+
 /// Rule 4: one file may be bad luck, three within a minute are not.
 #[test]
 fn three_files_that_cannot_be_read_within_a_minute_fail_the_store() {
