@@ -39,6 +39,17 @@ async fn a_message_is_confirmed_and_delivered_as_it_was() {
 }
 
 #[tokio::test]
+async fn how_long_each_confirmation_took_is_counted() {
+    let world = World::with("orders", config()).await;
+    for n in 0..3 {
+        assert_eq!(world.publish("orders", "x").await, n);
+    }
+    assert_eq!(world.meter("towline_queue_confirm_seconds_count"), 3.0);
+    assert_eq!(world.meter("towline_queue_confirm_seconds_bucket{le=\"+Inf\"}"), 3.0);
+    assert!(world.meter("towline_queue_confirm_seconds_sum") > 0.0);
+}
+
+#[tokio::test]
 async fn a_stronger_durability_may_be_asked_for_and_no_weaker_one_is_given() {
     let world = World::with("fast", TopicConfig { durability: Some(Durability::Os), ..config() }).await;
     let publish = |durability| world.queue().publish("fast".to_owned(), Message::text("x"), durability);

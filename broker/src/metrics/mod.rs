@@ -19,6 +19,7 @@ mod queue;
 mod tests;
 
 pub use families::{Counters, Gauges, Label};
+pub use histogram::Histogram;
 pub use labels::{CloseReason, EventOutcome, Interaction, LinkKind, PushOutcome, RequestRefusal, SetupRefusal};
 pub use meters::Meters;
 pub(crate) use process::{max_files, open_files};

@@ -254,3 +254,21 @@ impl Drop for Arriving<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use towline_service_api::Encoding;
+
+    #[test]
+    fn what_is_stored_is_written_as_its_confirmation() {
+        for (offset, duplicate) in [(Some(7), false), (None, true)] {
+            let stored = || Stored { topic: "orders", offset, timestamp: 1, durability: Durability::Disk, duplicate };
+            let confirmation = Confirmation::from(stored());
+            for encoding in [Encoding::MessagePack, Encoding::Json, Encoding::Cbor] {
+                let written = |bytes: Result<_, _>| bytes.expect("it has a form");
+                assert_eq!(written(encoding.encode(&stored())), written(encoding.encode(&confirmation)), "{encoding}");
+            }
+        }
+    }
+}
