@@ -71,6 +71,17 @@ impl Content {
         out.into()
     }
 
+    /// A message that is a body and may expire, and has nothing else.
+    pub(crate) fn encode_body(body: &[u8], expires: Option<u64>) -> Bytes {
+        let mut out = Vec::with_capacity(2 + expires.map_or(0, number_len) + body.len());
+        out.extend_from_slice(&[VERSION, if expires.is_some() { EXPIRES } else { 0 }]);
+        if let Some(expires) = expires {
+            put_number(&mut out, expires);
+        }
+        out.extend_from_slice(body);
+        out.into()
+    }
+
     /// Nothing, if this version does not know it.
     pub(crate) fn decode(bytes: &Bytes) -> Option<Self> {
         let mut take = Take(bytes);
@@ -213,6 +224,15 @@ mod tests {
             let bytes = content.encode();
             prop_assert_eq!(Content::expires(&bytes), content.expires);
             prop_assert_eq!(Content::decode(&bytes), Some(content));
+        }
+
+        #[test]
+        fn a_body_alone_is_stored_as_with_nothing_else(
+            body in prop::collection::vec(any::<u8>(), 0..300),
+            expires in prop::option::of(any::<u64>()),
+        ) {
+            let content = Content { expires, body: body.clone().into(), ..Content::default() };
+            prop_assert_eq!(Content::encode_body(&body, expires), content.encode());
         }
 
         #[test]

@@ -87,7 +87,7 @@ impl Queues {
         message: Incoming,
         due: u64,
     ) -> Result<Confirmation, QueueError> {
-        if matches!(message.dedup, Some(store::Dedup::Sequence { .. })) {
+        if matches!(message.dedup(), Some(store::Dedup::Sequence { .. })) {
             return Err(refusal::invalid_message("a message that is not due yet is known by an id, not by a sequence"));
         }
         topic.check_open()?;
@@ -172,7 +172,7 @@ impl Schedule {
         };
         let receipt = {
             let mut state = self.state.lock();
-            if message.id.as_ref().is_some_and(|id| state.ids.contains_key(id)) {
+            if message.id().is_some_and(|id| state.ids.contains_key(id)) {
                 return Ok(confirmation(topic.durability(), true));
             }
             if state.group.holes() >= WAITING {
@@ -191,7 +191,7 @@ impl Schedule {
         // Nobody else appends to this topic, and we are alone.
         let offset = self.waiting.head();
         state.group.schedule(offset, due, now);
-        let id = message.id.clone();
+        let id = message.id().cloned();
         let appended = self.waiting.append_bytes(message.content, |publish| {
             let mut ops = vec![publish];
             let key = |id: &String| [ID, id.as_bytes()].concat().into();

@@ -20,12 +20,38 @@ const HEADERS: usize = 64;
 #[derive(Clone, Debug)]
 pub(crate) struct Incoming {
     pub(crate) content: Bytes,
-    pub(crate) dedup: Option<Dedup>,
+    /// Apart, as most have nothing of it.
+    rare: Option<Box<Rare>>,
+}
+
+#[derive(Clone, Debug)]
+struct Rare {
+    dedup: Option<Dedup>,
     /// The producer's own words, for errors.
-    pub(super) producer: Option<(String, u64)>,
-    /// The id it can be cancelled by, and when it is to be delivered.
-    pub(crate) id: Option<String>,
-    pub(crate) due: Option<u64>,
+    producer: Option<(String, u64)>,
+    id: Option<String>,
+    due: Option<u64>,
+}
+
+impl Incoming {
+    pub(crate) fn dedup(&self) -> Option<Dedup> {
+        self.rare.as_ref()?.dedup
+    }
+
+    /// Whose it is, and its sequence.
+    pub(super) fn producer(&self) -> Option<(String, u64)> {
+        self.rare.as_ref()?.producer.clone()
+    }
+
+    /// The id it can be cancelled by.
+    pub(crate) fn id(&self) -> Option<&String> {
+        self.rare.as_ref()?.id.as_ref()
+    }
+
+    /// When it is to be delivered, if not now.
+    pub(crate) fn due(&self) -> Option<u64> {
+        self.rare.as_ref()?.due
+    }
 }
 
 /// Messages on their way to the disk. Dropped, they are stored all the same.
@@ -44,10 +70,7 @@ impl Topic {
     /// `invalid-message`, `too-large`.
     pub(crate) fn read(&self, message: Message) -> Result<Incoming, QueueError> {
         let now = self.shared.clock.now();
-        let (max, ttl) = {
-            let config = &self.rest.read().config;
-            (config.max_message_bytes.unwrap_or(u64::MAX), config.ttl_ms.filter(|ttl| *ttl > 0))
-        };
+        let (max, ttl) = self.bounds();
         let Message { body, text, json, content_type, key, tag, headers, id, producer, sequence, .. } = message;
         let (body, stored_type) = match (body, text, json) {
             (Some(body), None, None) => (body.0, None),
@@ -83,11 +106,33 @@ impl Topic {
         let due = due.filter(|due| *due > now);
         let expires = message.ttl_ms.or(ttl).map(|ttl| due.unwrap_or(now).saturating_add(ttl));
         let content = Content { content_type, key, tag, id: id.clone(), expires, headers, body }.encode();
-        if content.len() as u64 > max {
-            let (topic, bytes) = (self.name.to_string(), content.len() as u64);
-            return Err(QueueError::TooLarge { topic, bytes, limit: max });
-        }
-        Ok(Incoming { content, dedup, producer, id, due })
+        self.check_size(&content, max)?;
+        let is_plain = id.is_none() && dedup.is_none() && due.is_none();
+        let rare = (!is_plain).then(|| Box::new(Rare { dedup, producer, id, due }));
+        Ok(Incoming { content, rare })
+    }
+
+    /// Reads a message that is a body and nothing else.
+    ///
+    /// # Errors
+    /// `too-large`.
+    pub(crate) fn read_body(&self, body: &[u8]) -> Result<Incoming, QueueError> {
+        let (max, ttl) = self.bounds();
+        let expires = ttl.map(|ttl| self.shared.clock.now().saturating_add(ttl));
+        let content = Content::encode_body(body, expires);
+        self.check_size(&content, max)?;
+        Ok(Incoming { content, rare: None })
+    }
+
+    /// Bytes a message has at most, and milliseconds it lives, if it does not say.
+    fn bounds(&self) -> (u64, Option<u64>) {
+        let config = &self.rest.read().config;
+        (config.max_message_bytes.unwrap_or(u64::MAX), config.ttl_ms.filter(|ttl| *ttl > 0))
+    }
+
+    fn check_size(&self, content: &Bytes, max: u64) -> Result<(), QueueError> {
+        let bytes = content.len() as u64;
+        if bytes > max { Err(QueueError::TooLarge { topic: self.name.to_string(), bytes, limit: max }) } else { Ok(()) }
     }
 
     /// A message that [`Self::read`] refused uses up its sequence all the same, so that its producer can go on. What came
@@ -145,8 +190,8 @@ impl Topic {
         let hold = self.shared.hold(messages.len(), bytes)?;
         let (count, mut producer) = (messages.len() as u64, None);
         let publish = |message: Incoming| {
-            producer = producer.take().or(message.producer);
-            Op::Publish(Publish { topic: self.id, content: message.content, dedup: message.dedup })
+            producer = producer.take().or(message.producer());
+            Op::Publish(Publish { topic: self.id, dedup: message.dedup(), content: message.content })
         };
         let ops: Vec<Op> = messages.into_iter().map(publish).collect();
         let mut intake = self.intake.lock();

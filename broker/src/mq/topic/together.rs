@@ -114,7 +114,7 @@ impl<T> Together<T> {
         take_out(coming, is_in_line, refused, |coming| {
             at = place_of(coming, at);
             intakes[at].take_room(&coming.message)?;
-            let (content, dedup) = (std::mem::take(&mut coming.message.content), coming.message.dedup);
+            let (content, dedup) = (std::mem::take(&mut coming.message.content), coming.message.dedup());
             ops.push(Op::Publish(Publish { topic: coming.topic.id, content, dedup }));
             Ok(())
         });
@@ -136,7 +136,7 @@ impl<T> Together<T> {
                 Err(error) => {
                     // Whoever waits for room tries again with it.
                     coming.message.content = content;
-                    let producer = coming.message.producer.clone();
+                    let producer = coming.message.producer();
                     let error = coming.topic.refused(error, producer);
                     refused.push((coming, error));
                 }

@@ -27,7 +27,7 @@ impl Done {
         }
     }
 
-    fn refuse(self, error: QueueError) {
+    pub(super) fn refuse(self, error: QueueError) {
         self.tell(Err::<Confirmation, _>(error));
     }
 }
@@ -68,19 +68,11 @@ impl Batcher {
         };
         let producer = message.producer.clone().zip(message.sequence);
         match topic.read(message) {
-            Ok(message) if message.due.is_some() => {
+            Ok(message) if message.due().is_some() => {
                 let later = schedule(self.folder.queues().cloned(), topic, message);
                 tokio::spawn(async move { done.tell(later.await) });
             }
-            Ok(message) => {
-                let mut waiting = self.waiting.lock();
-                waiting.push(Coming::new(topic, message, durability, done));
-                if waiting.len() == 1 {
-                    drop(waiting);
-                    let batcher = self.clone();
-                    tokio::spawn(async move { batcher.flush() });
-                }
-            }
+            Ok(message) => self.take(Coming::new(topic, message, durability, done)),
             Err(error) => {
                 if let Some((producer, sequence)) = producer {
                     self.flush();
@@ -88,6 +80,17 @@ impl Batcher {
                 }
                 done.refuse(error);
             }
+        }
+    }
+
+    /// Stores a message that was read and is due.
+    pub(super) fn take(self: &Arc<Self>, coming: Coming<Done>) {
+        let mut waiting = self.waiting.lock();
+        waiting.push(coming);
+        if waiting.len() == 1 {
+            drop(waiting);
+            let batcher = self.clone();
+            tokio::spawn(async move { batcher.flush() });
         }
     }
 
@@ -128,6 +131,6 @@ pub(super) async fn schedule(
     message: Incoming,
 ) -> Result<Confirmation, QueueError> {
     let gone = || QueueError::UnknownTopic { topic: topic.name.to_string() };
-    let due = message.due.unwrap_or_default();
+    let due = message.due().unwrap_or_default();
     queues.ok_or_else(gone)?.schedule(&topic, message, due).await
 }

@@ -105,7 +105,7 @@ impl Queue for Topics {
             return Ok(Placement::default());
         }
         let messages = messages.into_iter().map(|message| topic.read(message)).collect::<Result<Vec<_>, _>>()?;
-        if messages.iter().any(|message| message.due.is_some()) {
+        if messages.iter().any(|message| message.due().is_some()) {
             let why = "messages that are not due yet are published one by one".to_owned();
             return Err(QueueError::InvalidMessage { why });
         }

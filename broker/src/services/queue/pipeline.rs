@@ -131,7 +131,7 @@ impl Pipeline {
         self.open += 1;
         let producer = message.producer.clone().zip(message.sequence);
         match self.topic.read(message) {
-            Ok(message) if message.due.is_some() => self.behind = Some(Behind::Scheduled(n, message)),
+            Ok(message) if message.due().is_some() => self.behind = Some(Behind::Scheduled(n, message)),
             Ok(message) => {
                 let (topic, durability) = (self.topic.clone(), self.durability);
                 coming.push(Coming::new(topic, message, durability, n));

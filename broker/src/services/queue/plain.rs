@@ -5,12 +5,8 @@
 //! ```
 //! All other forms, and what is no form at all, are for the general reader: this one only knows what it takes.
 
-use bytes::Bytes;
-use std::ops::Range;
-use towline_service_api::builtin::Message;
-
-/// The topic and the message of a call in MessagePack, if it is one of these.
-pub(super) fn read(arguments: &Bytes) -> Option<(&str, Message)> {
+/// The topic and the body of a call in MessagePack, if it is one of these.
+pub(super) fn read(arguments: &[u8]) -> Option<(&str, &[u8])> {
     let mut at = Cursor { bytes: arguments, at: 0 };
     let form = at.byte()?;
     let is_named = match form {
@@ -19,13 +15,13 @@ pub(super) fn read(arguments: &Bytes) -> Option<(&str, Message)> {
         _ => return None,
     };
     at.is_named(is_named, "topic")?;
-    let topic = at.text()?;
+    let topic = str::from_utf8(at.text()?).ok()?;
     at.is_named(is_named, "message")?;
     let body = at.body()?;
     if form == 0x93 {
         (at.byte()? == 0xc0).then_some(())?;
     }
-    (at.at == arguments.len()).then(|| (topic, Message::new(arguments.slice(body))))
+    (at.at == arguments.len()).then_some((topic, body))
 }
 
 struct Cursor<'a> {
@@ -42,33 +38,33 @@ impl<'a> Cursor<'a> {
 
     /// A length of so many bytes.
     fn length(&mut self, bytes: usize) -> Option<usize> {
-        let from = self.take(bytes)?.start;
-        Some(self.bytes[from..from + bytes].iter().fold(0, |length, byte| length << 8 | usize::from(*byte)))
+        Some(self.take(bytes)?.iter().fold(0, |length, byte| length << 8 | usize::from(*byte)))
     }
 
-    fn take(&mut self, length: usize) -> Option<Range<usize>> {
-        let end = self.at.checked_add(length).filter(|end| *end <= self.bytes.len())?;
-        Some(std::mem::replace(&mut self.at, end)..end)
+    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+        let bytes = self.bytes.get(self.at..self.at.checked_add(length)?)?;
+        self.at += length;
+        Some(bytes)
     }
 
-    fn text(&mut self) -> Option<&'a str> {
+    fn text(&mut self) -> Option<&'a [u8]> {
         let length = match self.byte()? {
             short @ 0xa0..=0xbf => usize::from(short & 0x1f),
             0xd9 => self.length(1)?,
             0xda => self.length(2)?,
             _ => return None,
         };
-        str::from_utf8(&self.bytes[self.take(length)?]).ok()
+        self.take(length)
     }
 
     /// Where it says that its values are named, this name.
     fn is_named(&mut self, is_named: bool, name: &str) -> Option<()> {
-        (!is_named || self.text()? == name).then_some(())
+        (!is_named || self.text()? == name.as_bytes()).then_some(())
     }
 
-    /// Where the bytes of a message lie that is nothing else.
-    fn body(&mut self) -> Option<Range<usize>> {
-        (self.byte()? == 0x81 && self.text()? == "body").then_some(())?;
+    /// The bytes of a message that is nothing else.
+    fn body(&mut self) -> Option<&'a [u8]> {
+        (self.byte()? == 0x81 && self.text()? == b"body").then_some(())?;
         let bytes = match self.byte()? {
             0xc4 => 1,
             0xc5 => 2,
@@ -83,9 +79,10 @@ impl<'a> Cursor<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
     use proptest::prelude::*;
     use towline_service_api::__private::{ArgumentWriter, Incoming};
-    use towline_service_api::builtin::{Blob, Durability, QueueServer};
+    use towline_service_api::builtin::{Blob, Durability, Message, QueueServer};
     use towline_service_api::{Encoding, Interaction, Request};
 
     /// What the general reader makes of them.
@@ -121,16 +118,17 @@ mod tests {
     #[test]
     fn what_clients_write_is_read() {
         for (topic, size) in [("t", 0), ("orders", 128), (&*"long".repeat(20), 300), ("large", 70_000)] {
-            let message = Message::new(vec![7; size]);
+            let body = vec![7; size];
+            let message = Message::new(body.clone());
             let forms =
                 [written(&(topic, &message)), written(&(topic, &message, None::<Durability>)), named(topic, &message)];
             for form in forms {
-                assert_eq!(read(&form), Some((topic, message.clone())));
+                assert_eq!(read(&form), Some((topic, &*body)));
                 assert_eq!(general(&form), Some((topic.to_owned(), message.clone(), None)));
                 // Neither less nor more.
                 assert_eq!(read(&form.slice(..form.len() - 1)), None);
                 let more = [&form[..], &[0xc0]].concat();
-                assert_eq!(read(&more.into()), None);
+                assert_eq!(read(&more), None);
             }
         }
     }
@@ -173,8 +171,8 @@ mod tests {
                 bytes[at] = byte;
             }
             let bytes = Bytes::from(bytes);
-            if let Some((topic, message)) = read(&bytes) {
-                prop_assert_eq!(general(&bytes), Some((topic.to_owned(), message, None)));
+            if let Some((topic, body)) = read(&bytes) {
+                prop_assert_eq!(general(&bytes), Some((topic.to_owned(), Message::new(body.to_vec()), None)));
             }
         }
     }

@@ -4,6 +4,7 @@
 use super::Topics;
 use super::batcher::{Batcher, Done};
 use super::plain;
+use crate::mq::Coming;
 use std::sync::Arc;
 use towline_service_api::__private::Incoming;
 use towline_service_api::builtin::QueueServer;
@@ -41,14 +42,18 @@ impl Dispatch for Publishing {
         let encoding = request.encoding;
         let incoming = Incoming::open(self.contract(), self.publish, interaction, request)?;
         let plain = if encoding == Encoding::MessagePack { plain::read(&arguments) } else { None };
-        let (topic, message, durability) = match plain {
-            Some((topic, message)) => (self.batcher.topic(topic), message, None),
-            None => {
-                let mut arguments = incoming.arguments::<3>()?;
-                let topic: String = arguments.take(0)?;
-                (self.batcher.topic(&topic), arguments.take(1)?, arguments.take(2)?)
-            }
-        };
+        if let Some((topic, body)) = plain {
+            return Ok(match self.batcher.topic(topic).and_then(|topic| Ok((topic.read_body(body)?, topic))) {
+                Ok((message, topic)) => {
+                    let batcher = self.batcher.clone();
+                    incoming.later(move |done| batcher.take(Coming::new(topic, message, None, Done::Call(done))))
+                }
+                Err(error) => incoming.later(move |done| Done::Call(done).refuse(error)),
+            });
+        }
+        let mut arguments = incoming.arguments::<3>()?;
+        let topic: String = arguments.take(0)?;
+        let (topic, message, durability) = (self.batcher.topic(&topic), arguments.take(1)?, arguments.take(2)?);
         let batcher = self.batcher.clone();
         Ok(incoming.later(move |done| batcher.publish(topic, message, durability, Done::Call(done))))
     }
