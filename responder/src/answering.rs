@@ -1,4 +1,3 @@
-use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -27,25 +26,19 @@ pub(crate) struct Answering {
     /// The encoding of data that does not say its own.
     default: Encoding,
     /// What the last metadata that led to a method meant: the next is often the same.
-    last: Mutex<Option<Meaning>>,
+    last: Mutex<Option<Known>>,
 }
 
+/// Metadata and what it means; a copy, as that of a large request is a part of all of it, which must not be kept.
+type Known = (Box<[u8]>, Arc<Meaning>);
+
 /// What the metadata of a request says.
-#[derive(Clone)]
 struct Meaning {
-    metadata: Bytes,
     service: Arc<dyn Dispatch>,
-    /// Where in the metadata the method stands.
-    method: Range<usize>,
+    method: Box<str>,
     encoding: Encoding,
     accept: Accept,
     left: Option<Duration>,
-}
-
-impl Meaning {
-    fn method(&self) -> &str {
-        str::from_utf8(&self.metadata[self.method.clone()]).unwrap_or_default()
-    }
 }
 
 /// A request that found its service.
@@ -63,12 +56,12 @@ impl Answering {
 
     /// Reads a request and starts its handler. Errors: RST-600404, RST-700501, RST-201404, or past its deadline.
     fn open(&self, request: Payload, interaction: Interaction, items: Option<Inbound>) -> Result<Found, RpcError> {
-        let metadata = request.metadata.clone().unwrap_or_default();
-        let known = self.last().as_ref().filter(|last| last.metadata == metadata).cloned();
+        let metadata = request.metadata.as_deref().unwrap_or_default();
+        let known = self.last().as_ref().filter(|(known, _)| **known == *metadata).map(|(_, meaning)| meaning.clone());
         let meaning = match known {
             Some(known) => known,
             None => {
-                let head = Head::read(&metadata);
+                let head = Head::read(metadata);
                 let route = Route::parse(head.route()?);
                 let left = head.deadline();
                 if left.is_some_and(|left| left.is_zero()) {
@@ -82,27 +75,24 @@ impl Answering {
                     }
                     Service::Calls(service) => {
                         let (encoding, accept) = head.encodings(self.default)?;
-                        let method = within(&metadata, route.method);
-                        let service = Arc::clone(service);
-                        let meaning = Meaning { metadata: metadata.clone(), service, method, encoding, accept, left };
+                        let (service, method) = (Arc::clone(service), route.method.into());
+                        let meaning = Arc::new(Meaning { service, method, encoding, accept, left });
                         if metadata.len() <= KEPT {
-                            // A copy: metadata of a large request is a part of all of it, which must not be kept.
-                            let metadata = Bytes::copy_from_slice(&metadata);
-                            *self.last() = Some(Meaning { metadata, ..meaning.clone() });
+                            *self.last() = Some((metadata.into(), meaning.clone()));
                         }
                         meaning
                     }
                 }
             }
         };
-        let Meaning { service, encoding, accept, left, .. } = &meaning;
+        let Meaning { service, method, encoding, accept, left } = &*meaning;
         let items = items.map(|items| items.map(data).boxed());
         let call = Request { encoding: *encoding, accept: *accept, arguments: request.data, items };
-        let reply = service.dispatch(meaning.method(), interaction, call)?;
+        let reply = service.dispatch(method, interaction, call)?;
         Ok(Found::Call(reply, handling(*left, request.metadata)))
     }
 
-    fn last(&self) -> MutexGuard<'_, Option<Meaning>> {
+    fn last(&self) -> MutexGuard<'_, Option<Known>> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -204,12 +194,6 @@ impl Responder for Answering {
 
 fn handling(left: Option<Duration>, metadata: Option<Bytes>) -> Handling {
     Handling::new(left.map(|left| Instant::now() + left)).with_metadata(metadata)
-}
-
-/// Where a part of these bytes stands in them.
-fn within(whole: &[u8], part: &str) -> Range<usize> {
-    let at = part.as_ptr().addr().wrapping_sub(whole.as_ptr().addr());
-    if at <= whole.len() { at..at + part.len() } else { 0..0 }
 }
 
 /// An answer that is given later, awaited.

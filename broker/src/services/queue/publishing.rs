@@ -38,23 +38,24 @@ impl Dispatch for Publishing {
         if method != PUBLISH || interaction != Interaction::RequestResponse {
             return self.server.dispatch(method, interaction, request);
         }
-        let arguments = request.arguments.clone();
-        let encoding = request.encoding;
+        let plain = if request.encoding == Encoding::MessagePack { plain::read(&request.arguments) } else { None };
+        let plain = plain.map(|(topic, body)| {
+            let topic = self.batcher.topic(topic)?;
+            topic.read_body(body).map(|message| (topic, message))
+        });
         let incoming = Incoming::open(self.contract(), self.publish, interaction, request)?;
-        let plain = if encoding == Encoding::MessagePack { plain::read(&arguments) } else { None };
-        if let Some((topic, body)) = plain {
-            return Ok(match self.batcher.topic(topic).and_then(|topic| Ok((topic.read_body(body)?, topic))) {
-                Ok((message, topic)) => {
-                    let batcher = self.batcher.clone();
-                    incoming.later(move |done| batcher.take(Coming::new(topic, message, None, Done::Call(done))))
-                }
-                Err(error) => incoming.later(move |done| Done::Call(done).refuse(error)),
-            });
+        let batcher = self.batcher.clone();
+        match plain {
+            Some(Ok((topic, message))) => {
+                let taken = move |done| batcher.take(Coming::new(topic, message, None, Done::Call(done)));
+                return Ok(incoming.later(taken));
+            }
+            Some(Err(error)) => return Ok(incoming.later(move |done| Done::Call(done).refuse(error))),
+            None => {}
         }
         let mut arguments = incoming.arguments::<3>()?;
         let topic: String = arguments.take(0)?;
         let (topic, message, durability) = (self.batcher.topic(&topic), arguments.take(1)?, arguments.take(2)?);
-        let batcher = self.batcher.clone();
         Ok(incoming.later(move |done| batcher.publish(topic, message, durability, Done::Call(done))))
     }
 }
