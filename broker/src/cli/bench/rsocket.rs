@@ -69,6 +69,11 @@ impl Template {
         }
     }
 
+    /// Where these bytes stand in it first.
+    pub(super) fn find(&self, part: &[u8]) -> Option<usize> {
+        self.bytes.windows(part.len()).position(|window| window == part)
+    }
+
     /// A request of this type, `n` between header and metadata, in fragments if the shape says so.
     pub(super) fn new(kind: u8, n: &[u8], metadata: &[u8], data: &[u8], fragment: usize) -> Self {
         let most = if fragment == 0 { data.len() } else { fragment };

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::jetstream::JetStream;
 use super::member::drain;
-use super::ours::{Publish, create};
+use super::ours::{Calls, create};
 use super::pull::{Channel, GROUP, Prefetch, Pull};
 use super::rabbitmq::RabbitMq;
 use super::stage::{Kind, Side, Stage};
@@ -82,7 +82,7 @@ async fn fill_and_drain(side: &Side, shape: Shape, total: u64, round: usize) -> 
         Kind::Broker => {
             let topic = format!("consumed-{round}");
             create(at, std::slice::from_ref(&topic), TOPICS).await?;
-            fill(at, total, Publish::to(&topic, shape.size)).await?;
+            fill(at, total, Calls::publish(&topic, shape.size)).await?;
             let sample = drain(at, total, processes, members.map(|_| Channel::new(&topic, window)).collect()).await?;
             ours::settled(at, &topic, GROUP).await?;
             ours::ask(at, "delete", [json!({"topic": topic, "confirm": topic})]).await?;

@@ -87,10 +87,13 @@ impl Topics {
     }
 }
 
-/// The names of topics, subjects, streams and queues alike.
+/// The names of topics, subjects, streams and queues alike; all of one length.
 fn name(nth: usize) -> String {
-    format!("bench-{nth}")
+    format!("bench-{nth:0DIGITS$}")
 }
+
+/// Of the number in a name.
+const DIGITS: usize = 5;
 
 /// How often, against whom, and where the data lies.
 #[derive(Debug, Args)]

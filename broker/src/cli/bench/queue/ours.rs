@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::pack::{put_bytes, put_map, put_number, put_text};
-use super::{ASKED_WITHIN, FILLED_WITHIN, FILLING, Topics, name};
+use super::{ASKED_WITHIN, DIGITS, FILLED_WITHIN, FILLING, Topics, name};
 use crate::cli::bench::Failure;
 use crate::cli::bench::client::{self, Shape};
 use crate::cli::bench::requests::{REQUEST_N, put_payload, requested};
@@ -51,16 +51,23 @@ fn put_message(out: &mut Vec<u8>, size: usize) {
     put_bytes(out, &data(size));
 }
 
-/// Calls of `publish`, their topics in turn.
+/// Calls of `publish`, their topics in turn. One template is for all of them: as many as there are topics would push what
+/// others work on out of the cores' caches.
 #[derive(Debug)]
 pub(super) struct Publish {
-    templates: Arc<Vec<Template>>,
+    calls: Calls,
+    /// Where the topic's number stands.
+    number: usize,
+    topics: usize,
     next: usize,
 }
 
 impl Publish {
-    pub(super) fn templates(shape: Shape, topics: Topics) -> Arc<Vec<Template>> {
-        Arc::new((0..topics.count).map(|nth| Self::template(&name(nth), shape.size)).collect())
+    pub(super) fn new(shape: Shape, topics: Topics) -> Self {
+        let template = Self::template(&name(0), shape.size);
+        let number = template.find(name(0).as_bytes()).expect("it was put there") + name(0).len() - DIGITS;
+        let calls = Calls { templates: vec![template], next: 0 };
+        Self { calls, number, topics: topics.count, next: fastrand::usize(..topics.count) }
     }
 
     fn template(topic: &str, size: usize) -> Template {
@@ -73,18 +80,48 @@ impl Publish {
         let metadata = metadata("towline.Queue.publish", MESSAGE_PACK);
         Template::new(wire::REQUEST_RESPONSE, b"", &metadata, &arguments, 0)
     }
-
-    /// To one topic.
-    pub(super) fn to(topic: &str, size: usize) -> Self {
-        Self::new(&Arc::new(vec![Self::template(topic, size)]))
-    }
-
-    pub(super) fn new(templates: &Arc<Vec<Template>>) -> Self {
-        Self { templates: Arc::clone(templates), next: fastrand::usize(..templates.len()) }
-    }
 }
 
 impl Talk for Publish {
+    fn hello(&mut self, out: &mut Vec<u8>) {
+        self.calls.hello(out);
+    }
+
+    fn request(&mut self, out: &mut Vec<u8>, id: u32) {
+        let at = out.len() + self.number;
+        self.calls.request(out, id);
+        let mut rest = self.next;
+        for digit in out[at..at + DIGITS].iter_mut().rev() {
+            *digit = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+        self.next = if self.next + 1 == self.topics { 0 } else { self.next + 1 };
+    }
+
+    fn hear(&mut self, link: &mut Link) -> Result<Option<Heard>, Failure> {
+        self.calls.hear(link)
+    }
+
+    fn keep_alive(&mut self, out: &mut Vec<u8>) {
+        self.calls.keep_alive(out);
+    }
+}
+
+/// Calls one after the other, each answered at once.
+#[derive(Debug)]
+pub(super) struct Calls {
+    templates: Vec<Template>,
+    next: usize,
+}
+
+impl Calls {
+    /// Messages to one topic.
+    pub(super) fn publish(topic: &str, size: usize) -> Self {
+        Self { templates: vec![Publish::template(topic, size)], next: 0 }
+    }
+}
+
+impl Talk for Calls {
     fn hello(&mut self, out: &mut Vec<u8>) {
         hello(out);
     }
@@ -202,7 +239,7 @@ pub(super) async fn ask(
         |arguments: Value| Template::new(wire::REQUEST_RESPONSE, b"", &metadata, arguments.to_string().as_bytes(), 0);
     let templates: Vec<Template> = arguments.into_iter().map(request).collect();
     let total = templates.len();
-    let talk = Publish { templates: Arc::new(templates), next: 0 };
+    let talk = Calls { templates, next: 0 };
     let outcome = client::exchange(broker, (total.min(64), total as u64), ASKED_WITHIN, talk).await;
     outcome.map_err(|e| Failure::new(format!("towline.Topics.{method}: {e}")))
 }
@@ -241,11 +278,10 @@ pub(super) fn delivery(size: usize) -> Vec<u8> {
 pub(super) async fn settled(broker: SocketAddr, topic: &str, group: &str) -> Result<(), Failure> {
     let metadata = metadata("towline.Topics.group", JSON);
     let arguments = json!({"topic": topic, "group": group}).to_string();
-    let request = Template::new(wire::REQUEST_RESPONSE, b"", &metadata, arguments.as_bytes(), 0);
-    let requests = Arc::new(vec![request]);
+    let request = || Template::new(wire::REQUEST_RESPONSE, b"", &metadata, arguments.as_bytes(), 0);
     let end = Instant::now() + SETTLED_WITHIN;
     loop {
-        let depth = Depth { inner: Publish::new(&requests), is_zero: Arc::default() };
+        let depth = Depth { inner: Calls { templates: vec![request()], next: 0 }, is_zero: Arc::default() };
         let is_zero = Arc::clone(&depth.is_zero);
         client::exchange(broker, (1, 1), ASKED_WITHIN, depth).await?;
         match is_zero.load(Ordering::Relaxed) {
@@ -260,7 +296,7 @@ pub(super) async fn settled(broker: SocketAddr, topic: &str, group: &str) -> Res
 
 /// Asks for a group's status, and looks at its depth.
 struct Depth {
-    inner: Publish,
+    inner: Calls,
     is_zero: Arc<AtomicBool>,
 }
 

@@ -129,8 +129,7 @@ async fn load(side: &Side, shape: Shape, topics: Topics, window: Window) -> Resu
             client::measure(at, shape, window, processes, move || PublishMany::new(shape, topics)).await
         }
         Kind::Yardstick | Kind::Broker => {
-            let templates = Publish::templates(shape, topics);
-            client::measure(at, shape, window, processes, move || Publish::new(&templates)).await
+            client::measure(at, shape, window, processes, move || Publish::new(shape, topics)).await
         }
         Kind::Redis => client::measure(at, shape, window, processes, move || Redis::publish(shape, topics)).await,
         Kind::JetStream => {

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use towline_service_api::Encoding::MessagePack;
@@ -12,7 +12,7 @@ use super::pull::Channel;
 use super::rabbitmq::RabbitMq;
 use super::redis::{Redis, read_answer};
 use super::stage::Peer;
-use super::{Level, Topics};
+use super::{Level, Topics, name};
 use crate::cli::bench::client::Shape;
 use crate::cli::bench::requests::{REQUEST_N, put_payload, put_request_n};
 use crate::cli::bench::talk::{Heard, Talk};
@@ -58,12 +58,18 @@ fn what_is_published_is_what_the_service_reads() {
         topic: String,
         message: Message,
     }
-    let mut out = Vec::new();
-    Publish::new(&Publish::templates(SHAPE, TOPICS)).request(&mut out, 5);
-    let all = frames(&out);
-    assert_eq!((all.len(), all[0].stream_id, all[0].kind), (1, 5, wire::REQUEST_RESPONSE));
-    let read: Arguments = MessagePack.decode(all[0].data().unwrap()).unwrap();
-    assert_eq!((&read.topic[..], read.message), ("bench-0", Message::new(Bytes::from_static(&[0, 1, 2]))));
+    let mut talk = Publish::new(SHAPE, Topics { count: 1_200, ..TOPICS });
+    let mut topics = BTreeSet::new();
+    for id in 0..1_200 {
+        let mut out = Vec::new();
+        talk.request(&mut out, 2 * id + 1);
+        let all = frames(&out);
+        assert_eq!((all.len(), all[0].stream_id, all[0].kind), (1, 2 * id + 1, wire::REQUEST_RESPONSE));
+        let read: Arguments = MessagePack.decode(all[0].data().unwrap()).unwrap();
+        assert_eq!(read.message, Message::new(Bytes::from_static(&[0, 1, 2])));
+        topics.insert(read.topic);
+    }
+    assert_eq!(topics, (0..1_200).map(name).collect(), "each in its turn");
 }
 
 #[tokio::test]
@@ -152,7 +158,7 @@ fn redis_answers_are_whole_or_waited_for() {
     assert!(read_answer(&wire[13..]).is_err());
     let mut out = Vec::new();
     Redis::publish(SHAPE, TOPICS).request(&mut out, 1);
-    assert_eq!(out, b"*5\r\n$4\r\nXADD\r\n$7\r\nbench-0\r\n$1\r\n*\r\n$1\r\nb\r\n$3\r\n\x00\x01\x02\r\n");
+    assert_eq!(out, b"*5\r\n$4\r\nXADD\r\n$11\r\nbench-00000\r\n$1\r\n*\r\n$1\r\nb\r\n$3\r\n\x00\x01\x02\r\n");
 }
 
 #[tokio::test]
