@@ -112,7 +112,7 @@ impl Broker {
         }
         let routes = Arc::<Routes>::default();
         let path = &config.data.directory;
-        let topics = Arc::new(mq::Folder::new(&config.data, meters.queue.clone()));
+        let topics = Arc::new(mq::Folder::new(&config.data, config.relay.budget_bytes(), meters.queue.clone()));
         topics
             .open_existing()
             .await

@@ -13,10 +13,15 @@ use std::sync::Arc;
 use tokio::sync::OnceCell;
 use towline_service_api::builtin::QueueError;
 
+/// Of the broker's budget this part may be read ahead for consumers.
+const AHEAD_PART: usize = 8;
+
 /// Where the topics of a broker are.
 #[derive(Debug)]
 pub(crate) struct Folder {
     config: Data,
+    /// Bytes that are read ahead for consumers.
+    ahead: usize,
     meters: Arc<QueueMeters>,
     queues: OnceCell<Arc<Queues>>,
 }
@@ -27,8 +32,9 @@ pub(crate) struct Folder {
 pub(crate) struct NotOpened(String);
 
 impl Folder {
-    pub(crate) fn new(config: &Data, meters: Arc<QueueMeters>) -> Self {
-        Self { config: config.clone(), meters, queues: OnceCell::new() }
+    /// `budget`: what the broker may hold for others, of which some may be read ahead for consumers.
+    pub(crate) fn new(config: &Data, budget: usize, meters: Arc<QueueMeters>) -> Self {
+        Self { config: config.clone(), ahead: budget / AHEAD_PART, meters, queues: OnceCell::new() }
     }
 
     /// Opens it, if it is there.
@@ -49,7 +55,8 @@ impl Folder {
             let settings = LogSettings { watermark: self.config.keep_free as u64, ..LogSettings::default() };
             let opened = tokio::task::spawn_blocking(move || Log::open_folder(&path, settings)).await;
             let log = opened.map_err(|e| NotOpened(e.to_string()))?.map_err(|e| NotOpened(e.to_string()))?;
-            let limits = Limits { volume: volume(&self.config.directory), intake: self.config.publish_budget };
+            let volume = volume(&self.config.directory);
+            let limits = Limits { volume, intake: self.config.publish_budget, ahead: self.ahead };
             let queues = Queues::open(Arc::new(log) as Arc<dyn Store>, self.meters.clone(), limits);
             queues.await.map_err(|error| NotOpened(error.to_string()))
         };

@@ -32,6 +32,8 @@ pub(crate) struct Limits {
     pub volume: u64,
     /// Bytes received and not yet confirmed.
     pub intake: usize,
+    /// Bytes read ahead for consumers.
+    pub ahead: usize,
 }
 
 /// See the module.
@@ -62,7 +64,7 @@ impl Queues {
                 suspects.insert(id, view.head);
             }
         }
-        let shared = Shared::new(store, meters, suspects, limits.intake);
+        let shared = Shared::new(store, meters, suspects, limits);
         if is_clean {
             let op = Op::Remove { topic: TopicId::BROKER, key: Bytes::from_static(CLEAN) };
             let batch = Batch { ops: vec![op], now: shared.clock.now() };

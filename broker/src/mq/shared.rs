@@ -2,6 +2,7 @@
 
 use super::Queues;
 use super::clock::Clock;
+use super::queues::Limits;
 use crate::metrics::QueueMeters;
 use crate::store::{Offset, Store, TopicId};
 use std::collections::HashMap;
@@ -14,6 +15,8 @@ use towline_service_api::builtin::QueueError;
 
 /// When a publisher that was refused for it may try again.
 const RETRY_AFTER: Duration = Duration::from_millis(50);
+/// Bytes one group reads ahead, at least and at most.
+pub(crate) const AHEAD: (usize, usize) = (16 << 10, 256 << 10);
 /// What a message costs beside its bytes.
 const COST: usize = 256;
 
@@ -22,8 +25,9 @@ pub(crate) struct Shared {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Clock,
     pub(crate) meters: Arc<QueueMeters>,
-    /// Groups that read ahead now.
+    /// Groups that read ahead now, and how many bytes all of them may.
     pub(crate) readers: AtomicUsize,
+    ahead_max: usize,
     /// Bytes received and not yet confirmed, of all publishers together, and how many there may be.
     intake: AtomicUsize,
     intake_max: usize,
@@ -46,15 +50,16 @@ impl Shared {
         store: Arc<dyn Store>,
         meters: Arc<QueueMeters>,
         suspects: HashMap<TopicId, Offset>,
-        intake_max: usize,
+        limits: Limits,
     ) -> Arc<Self> {
         Arc::new(Self {
             store,
             clock: Clock::start(),
             meters,
             readers: AtomicUsize::new(0),
+            ahead_max: limits.ahead,
             intake: AtomicUsize::new(0),
-            intake_max,
+            intake_max: limits.intake,
             suspects,
             queues: OnceLock::new(),
             is_crowded: Notify::new(),
@@ -67,6 +72,11 @@ impl Shared {
 
     pub(crate) fn queues(&self) -> Option<Arc<Queues>> {
         self.queues.get()?.upgrade()
+    }
+
+    /// Bytes that one group may read ahead: its share, within bounds.
+    pub(crate) fn ahead(&self) -> usize {
+        share(self.ahead_max, self.readers.load(Ordering::Relaxed))
     }
 
     /// What of a topic is below it, may have been handed over before the last stop.
@@ -83,6 +93,10 @@ impl Shared {
         hold.take(bytes + COST * messages)?;
         Ok(hold)
     }
+}
+
+fn share(all: usize, readers: usize) -> usize {
+    (all / readers.max(1)).clamp(AHEAD.0, AHEAD.1)
 }
 
 impl Hold {
@@ -115,5 +129,22 @@ impl Hold {
 impl Drop for Hold {
     fn drop(&mut self) {
         self.shared.intake.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::share;
+
+    #[test]
+    fn groups_share_what_may_be_read_ahead() {
+        assert_eq!(
+            [0, 1, 256, 257, 1_024].map(|readers| share(64 << 20, readers)),
+            [256 << 10, 256 << 10, 256 << 10, (64 << 20) / 257, 64 << 10]
+        );
+        assert_eq!(
+            [1, 16, 32, 1_000].map(|readers| share(4 << 20, readers)),
+            [256 << 10, 256 << 10, 128 << 10, 16 << 10]
+        );
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Dispatcher, State};
 use crate::mq::group::Death;
+use crate::mq::shared::AHEAD;
 use crate::mq::{dead_letter, refusal};
 use crate::store::{Batch, Durability, Limits, Offset, Op, Progress, Run, StoreError, Ticket};
 use std::sync::Arc;
@@ -13,9 +14,6 @@ use tokio::time::{Duration, sleep, sleep_until};
 pub(super) const LOW: usize = 256;
 /// Read ahead at once.
 const PAGE: usize = 1_024;
-/// Bytes of messages read ahead, at most and at least; in between each group has its share.
-const AHEAD: (usize, usize) = (16 << 10, 256 << 10);
-const AHEAD_ALL: usize = 64 << 20;
 /// Holes whose bytes are read ahead.
 const LOAD: usize = 32;
 /// How long what happened waits to be recorded with more of it, milliseconds.
@@ -111,8 +109,7 @@ impl Dispatcher {
                 }
             }
             if state.fresh.len() < LOW {
-                let share = AHEAD_ALL / self.shared.readers.load(Ordering::Relaxed).max(1);
-                let most = share.clamp(AHEAD.0, AHEAD.1);
+                let most = self.shared.ahead();
                 // Hungry again only if nobody has published since nothing was found.
                 if state.fresh_bytes < most && !(state.at_end && self.is_hungry.load(Ordering::SeqCst)) {
                     let limits = Limits { messages: PAGE, bytes: most - state.fresh_bytes };
