@@ -279,12 +279,22 @@ async fn keep(queues: std::sync::Weak<Queues>) {
     loop {
         let Some(all) = queues.upgrade().filter(|all| !all.is_closed.load(Ordering::SeqCst)) else { return };
         let shared = all.shared.clone();
+        // One sync is for all of them.
+        let mut given_up = Vec::new();
         for topic in all.all() {
-            if let Err(error) = topic.keep().await {
-                tracing::debug!(topic = &*topic.name, %error, "what a topic need not keep is not given up yet");
+            match topic.keep().await {
+                Ok(receipt) => given_up.extend(receipt),
+                Err(error) => {
+                    tracing::debug!(topic = &*topic.name, %error, "what a topic need not keep is not given up yet");
+                }
             }
         }
         drop(all);
+        for receipt in given_up {
+            if let Err(error) = receipt.await {
+                tracing::debug!(%error, "what topics need not keep is perhaps not given up");
+            }
+        }
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
             () = shared.is_crowded.notified() => {}

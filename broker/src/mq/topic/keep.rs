@@ -2,7 +2,7 @@
 
 use super::Topic;
 use crate::mq::refusal;
-use crate::store::{Limits, Offset, Op};
+use crate::store::{Limits, Offset, Op, Receipt};
 use std::sync::Arc;
 use towline_service_api::builtin::{OnFull, QueueError};
 
@@ -10,12 +10,13 @@ use towline_service_api::builtin::{OnFull, QueueError};
 const LATER: u64 = 10_000;
 
 impl Topic {
-    /// Gives up what retention says, but for what groups need, unless they are to be passed over.
+    /// Gives up what retention says, but for what groups need, unless they are to be passed over. If it did, the receipt of
+    /// that.
     ///
     /// # Errors
     /// What the store says.
-    pub(crate) async fn keep(self: &Arc<Self>) -> Result<(), QueueError> {
-        let Some(view) = self.shared.store.topic(self.id) else { return Ok(()) };
+    pub(crate) async fn keep(self: &Arc<Self>) -> Result<Option<Receipt>, QueueError> {
+        let Some(view) = self.shared.store.topic(self.id) else { return Ok(None) };
         for group in self.groups() {
             group.look_at_oldest(view.visible).await;
         }
@@ -76,9 +77,9 @@ impl Topic {
     }
 
     /// Gives up what is below `to`; groups that have not settled it go on behind it.
-    async fn trim(&self, floor: Offset, to: Offset) -> Result<(), QueueError> {
+    async fn trim(&self, floor: Offset, to: Offset) -> Result<Option<Receipt>, QueueError> {
         if to <= floor {
-            return Ok(());
+            return Ok(None);
         }
         for group in self.groups().iter().filter(|group| group.next() < to) {
             let removed = group.give_up(to);
@@ -92,7 +93,7 @@ impl Topic {
             intake.allowance = None;
         }
         self.age_due.store(0, std::sync::atomic::Ordering::Relaxed);
-        self.commit(ops).await
+        self.begin_commit(ops).map(Some)
     }
 
     /// Removes all messages there are, whoever needs them; about how many.

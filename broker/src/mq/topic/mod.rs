@@ -283,10 +283,17 @@ impl Topic {
     /// # Errors
     /// What the store says.
     pub(crate) async fn commit(&self, ops: Vec<Op>) -> Result<(), QueueError> {
-        let refused = |error| refusal::of_store(&self.name, error);
+        self.begin_commit(ops)?.await.map(drop).map_err(|error| refusal::of_store(&self.name, error))
+    }
+
+    /// The same, for who waits for many of them at once.
+    ///
+    /// # Errors
+    /// What the store says.
+    fn begin_commit(&self, ops: Vec<Op>) -> Result<Receipt, QueueError> {
         let batch = Batch { ops, now: self.shared.clock.now() };
-        let ticket = self.shared.store.append(batch, store::Durability::Disk).map_err(refused)?;
-        ticket.receipt.await.map(drop).map_err(refused)
+        let ticket = self.shared.store.append(batch, store::Durability::Disk);
+        ticket.map(|ticket| ticket.receipt).map_err(|error| refusal::of_store(&self.name, error))
     }
 }
 
