@@ -112,7 +112,9 @@ impl Broker {
         }
         let routes = Arc::<Routes>::default();
         let path = &config.data.directory;
-        let topics = Arc::new(mq::Folder::new(&config.data, config.relay.budget_bytes(), meters.queue.clone()));
+        let thread = services::Thread::start().map_err(StartError::Thread)?;
+        let (budget, queue) = (config.relay.budget_bytes(), meters.queue.clone());
+        let topics = Arc::new(mq::Folder::new(&config.data, budget, queue, thread.handle()));
         topics
             .open_existing()
             .await
@@ -123,7 +125,6 @@ impl Broker {
         let (tasks, lifecycle) = (Tasks::default(), Lifecycle::default());
         tasks.spawn(relay::keep_time(relay.clone()));
         tasks.spawn(relay::keep_budget(relay.clone()));
-        let thread = services::Thread::start().map_err(StartError::Thread)?;
         let services =
             services::mount(&relay, &config.listen.advertised, topics, thread).await.map_err(StartError::Services)?;
         let mut addresses = Vec::new();

@@ -10,6 +10,7 @@ use crate::metrics::QueueMeters;
 use crate::store::{Log, LogSettings, Stats, Store};
 use std::path::Path;
 use std::sync::Arc;
+use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 use towline_service_api::builtin::QueueError;
 
@@ -23,6 +24,8 @@ pub(crate) struct Folder {
     /// Bytes that are read ahead for consumers.
     ahead: usize,
     meters: Arc<QueueMeters>,
+    /// Where topics do what they do by themselves.
+    runtime: Handle,
     queues: OnceCell<Arc<Queues>>,
 }
 
@@ -33,8 +36,8 @@ pub(crate) struct NotOpened(String);
 
 impl Folder {
     /// `budget`: what the broker may hold for others, of which some may be read ahead for consumers.
-    pub(crate) fn new(config: &Data, budget: usize, meters: Arc<QueueMeters>) -> Self {
-        Self { config: config.clone(), ahead: budget / AHEAD_PART, meters, queues: OnceCell::new() }
+    pub(crate) fn new(config: &Data, budget: usize, meters: Arc<QueueMeters>, runtime: Handle) -> Self {
+        Self { config: config.clone(), ahead: budget / AHEAD_PART, meters, runtime, queues: OnceCell::new() }
     }
 
     /// Opens it, if it is there.
@@ -50,16 +53,17 @@ impl Folder {
     }
 
     async fn open(&self) -> Result<&Arc<Queues>, NotOpened> {
-        let open = async {
-            let path = self.config.directory.clone();
-            let settings = LogSettings { watermark: self.config.keep_free as u64, ..LogSettings::default() };
+        let (config, ahead, meters) = (self.config.clone(), self.ahead, self.meters.clone());
+        let open = async move {
+            let path = config.directory.clone();
+            let settings = LogSettings { watermark: config.keep_free as u64, ..LogSettings::default() };
             let opened = tokio::task::spawn_blocking(move || Log::open_folder(&path, settings)).await;
             let log = opened.map_err(|e| NotOpened(e.to_string()))?.map_err(|e| NotOpened(e.to_string()))?;
-            let volume = volume(&self.config.directory);
-            let limits = Limits { volume, intake: self.config.publish_budget, ahead: self.ahead };
-            let queues = Queues::open(Arc::new(log) as Arc<dyn Store>, self.meters.clone(), limits);
+            let limits = Limits { volume: volume(&config.directory), intake: config.publish_budget, ahead };
+            let queues = Queues::open(Arc::new(log) as Arc<dyn Store>, meters, limits);
             queues.await.map_err(|error| NotOpened(error.to_string()))
         };
+        let open = async { self.runtime.spawn(open).await.map_err(|e| NotOpened(e.to_string()))? };
         self.queues.get_or_try_init(|| open).await
     }
 

@@ -8,8 +8,8 @@ use super::{names, refusal};
 use crate::metrics::QueueMeters;
 use crate::store::{Batch, Durability, Op, Store, TopicId};
 use bytes::Bytes;
+use hashbrown::HashMap;
 use parking_lot::RwLock;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -40,7 +40,7 @@ pub(crate) struct Limits {
 #[derive(Debug)]
 pub(crate) struct Queues {
     pub(super) shared: Arc<Shared>,
-    topics: RwLock<HashMap<String, Arc<Topic>>>,
+    topics: RwLock<HashMap<Arc<str>, Arc<Topic>>>,
     /// One at a time creates and deletes.
     changing: tokio::sync::Mutex<()>,
     limits: Limits,
@@ -76,7 +76,8 @@ impl Queues {
         for id in shared.store.topics() {
             let settings = shared.store.topic(id).and_then(|view| view.settings);
             let settings = settings.unwrap_or_else(|| to_settings(&format!("lost-{}", id.0), &TopicRest::default()));
-            topics.insert(settings.name.clone(), Topic::open(&shared, id, &settings));
+            let topic = Topic::open(&shared, id, &settings);
+            topics.insert(topic.name.clone(), topic);
         }
         if !is_clean {
             find_gaps(&shared, topics.values()).await?;
@@ -148,7 +149,7 @@ impl Queues {
         let batch = Batch { ops: vec![op], now: self.shared.clock.now() };
         self.shared.store.append(batch, Durability::Disk).map_err(refused)?.receipt.await.map_err(refused)?;
         let topic = Topic::open(&self.shared, id, &settings);
-        self.topics.write().insert(name.to_owned(), topic.clone());
+        self.topics.write().insert(topic.name.clone(), topic.clone());
         Ok(topic)
     }
 
@@ -221,7 +222,7 @@ impl Queues {
         self.topics.write().remove(name);
         topic.end();
         let mut ops = vec![Op::DeleteTopic(topic.id)];
-        if let Some(scheduled) = self.topics.write().remove(&super::schedule::name_of(topic.id)) {
+        if let Some(scheduled) = self.topics.write().remove(&*super::schedule::name_of(topic.id)) {
             scheduled.end();
             ops.push(Op::DeleteTopic(scheduled.id));
         }

@@ -5,7 +5,7 @@ use super::clock::Clock;
 use super::queues::Limits;
 use crate::metrics::QueueMeters;
 use crate::store::{Offset, Store, TopicId};
-use std::collections::HashMap;
+use hashbrown::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;

@@ -27,7 +27,7 @@ use crate::relay::{Relay, attach};
 use rsocket::engine::{Connection, Payload};
 use rsocket::transport::memory_pair;
 use std::sync::Arc;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 use towline_responder::{App, AppBuilder, Serve, StartError};
 use towline_service_api::builtin::{HealthServer, RegistryServer, TopicsServer};
 
@@ -52,12 +52,19 @@ impl Thread {
         Ok(Self(Some(builder.worker_threads(1).thread_name("towline-queue").enable_all().build()?)))
     }
 
+    pub(crate) fn handle(&self) -> Handle {
+        self.runtime().handle().clone()
+    }
+
     async fn run<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> T {
-        let runtime = self.0.as_ref().expect("it is there until it is dropped");
-        match runtime.spawn(task).await {
+        match self.runtime().spawn(task).await {
             Ok(outcome) => outcome,
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
+    }
+
+    fn runtime(&self) -> &Runtime {
+        self.0.as_ref().expect("it is there until it is dropped")
     }
 }
 

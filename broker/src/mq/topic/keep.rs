@@ -4,10 +4,8 @@ use super::Topic;
 use crate::mq::refusal;
 use crate::store::{Limits, Offset, Op, Receipt};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use towline_service_api::builtin::{OnFull, QueueError};
-
-/// A topic without messages is looked at again so much later, in milliseconds.
-const LATER: u64 = 10_000;
 
 impl Topic {
     /// Gives up what retention says, but for what groups need, unless they are to be passed over. If it did, the receipt of
@@ -45,19 +43,30 @@ impl Topic {
     /// The first offset that is younger than `age`; looked up only once the oldest message can be older.
     async fn older_than(&self, age: u64, floor: Offset, visible: Offset) -> Result<Offset, QueueError> {
         let now = self.shared.clock.now();
-        if self.age_due.load(std::sync::atomic::Ordering::Relaxed) > now {
+        if self.age_due.load(Ordering::Relaxed) > now {
             return Ok(floor);
         }
-        let refused = |error| refusal::of_store(&self.name, error);
-        let mut to = floor;
+        // What comes later is no older than now.
+        let (mut to, mut due) = (floor, now.saturating_add(age));
         if floor < visible {
-            to = self.shared.store.offset_at(self.id, now.saturating_sub(age)).await.map_err(refused)?;
+            let mut oldest = self.time_of_first(to).await?;
+            if oldest.is_some_and(|time| time.saturating_add(age) <= now) {
+                let found = self.shared.store.offset_at(self.id, now.saturating_sub(age)).await;
+                to = found.map_err(|error| refusal::of_store(&self.name, error))?;
+                oldest = self.time_of_first(to).await?;
+            }
+            due = oldest.map_or(due, |time| time.saturating_add(age));
         }
-        let limits = Limits { messages: 1, bytes: 1 };
-        let page = self.shared.store.read(self.id, to, limits).await.map_err(refused)?;
-        let due = page.messages.first().map_or(now + LATER.min(age), |oldest| oldest.timestamp + age);
-        self.age_due.store(due.max(now + 1), std::sync::atomic::Ordering::Relaxed);
+        self.age_due.store(due.max(now + 1), Ordering::Relaxed);
         Ok(to)
+    }
+
+    /// When the first message from an offset on was stored.
+    async fn time_of_first(&self, from: Offset) -> Result<Option<u64>, QueueError> {
+        let one = Limits { messages: 1, bytes: 1 };
+        let page = self.shared.store.read(self.id, from, one).await;
+        let page = page.map_err(|error| refusal::of_store(&self.name, error))?;
+        Ok(page.messages.first().map(|stored| stored.timestamp))
     }
 
     /// Where a topic that drops its oldest messages is to begin.
@@ -92,7 +101,6 @@ impl Topic {
             ops.extend(intake.trim(self.id, to));
             intake.allowance = None;
         }
-        self.age_due.store(0, std::sync::atomic::Ordering::Relaxed);
         self.begin_commit(ops).map(Some)
     }
 
