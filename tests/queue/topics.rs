@@ -111,6 +111,24 @@ async fn retention_keeps_what_a_group_has_not_settled() {
 }
 
 #[tokio::test]
+async fn what_is_too_old_is_given_up_and_nothing_before_that() {
+    const AGE: u64 = 500;
+    let world = World::with("orders", TopicConfig { retention_ms: Some(AGE), ..TopicConfig::default() }).await;
+    // The second time the topic was looked at while nothing was in it.
+    for n in 0..2 {
+        let message = Message::text(n.to_string());
+        let stored = world.queue().publish("orders".to_owned(), message, None).await.expect("stored").timestamp;
+        let deadline = tokio::time::Instant::now() + crate::world::SOON;
+        while world.topics().get("orders".to_owned()).await.expect("there").floor <= n {
+            assert!(tokio::time::Instant::now() < deadline, "message {n} is not given up");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_millis();
+        assert!(now as u64 >= stored + AGE - 1, "given up early: stored at {stored}, gone by {now}");
+    }
+}
+
+#[tokio::test]
 async fn deleting_ends_members_and_needs_the_name_twice() {
     let world = World::with("orders", TopicConfig::default()).await;
     let mut consumer = world.consume("orders", "billing", earliest()).await;

@@ -93,6 +93,7 @@ async fn a_panic_and_a_verdict_are_seen_in_the_dead_letter() {
         assert_ne!(delivery.text(), Some("panic"), "it is one");
         Err::<(), _>(Nack::new("no order").dead())
     });
+    soon(consumer.joined()).await.expect("it joins");
     soon(app.topic("orders").publish_batch(["panic", "verdict"].map(Message::text))).await.expect("they are stored");
     let topics = world.topics();
     until(&topics, "billing", |group| group.dead == 2 && group.depth == 0).await;
