@@ -61,12 +61,18 @@ impl Topic {
         Ok(to)
     }
 
-    /// When the first message from an offset on was stored.
-    async fn time_of_first(&self, from: Offset) -> Result<Option<u64>, QueueError> {
-        let one = Limits { messages: 1, bytes: 1 };
-        let page = self.shared.store.read(self.id, from, one).await;
-        let page = page.map_err(|error| refusal::of_store(&self.name, error))?;
-        Ok(page.messages.first().map(|stored| stored.timestamp))
+    /// When the first message from an offset on was stored that can be read.
+    async fn time_of_first(&self, mut from: Offset) -> Result<Option<u64>, QueueError> {
+        loop {
+            let page = self.shared.store.read(self.id, from, Limits { messages: 1, bytes: 1 }).await;
+            let page = page.map_err(|error| refusal::of_store(&self.name, error))?;
+            match page.messages.first() {
+                Some(stored) => return Ok(Some(stored.timestamp)),
+                None if page.next <= from => return Ok(None),
+                // What is damaged is passed over: what is behind it has an age, too.
+                None => from = page.next,
+            }
+        }
     }
 
     /// Where a topic that drops its oldest messages is to begin.
