@@ -10,6 +10,7 @@
 //! that each thread draws: whatever two routes anyone chooses, they have one hash with a chance of 2^-96.
 
 use super::route::Route;
+use crate::link::Form;
 use crate::routing::{Place, Table};
 use hashbrown::hash_table::{Entry, HashTable};
 use std::cell::RefCell;
@@ -24,6 +25,8 @@ const CACHED: usize = 16 * 1024;
 const AHEAD: usize = 512;
 /// Memory for routes, in bytes: more than fit take each other's place.
 const MOST: usize = 8 << 20;
+/// Bytes of the metadata of the last request that are kept, at most.
+const LAST: usize = 512;
 /// Bytes of a route that is remembered, at most.
 const LONGEST: usize = 300;
 /// Words of such a route: its length, and two parts of which each may end within a word.
@@ -129,15 +132,20 @@ impl Routes {
     }
 }
 
-/// A request whose route was looked up before its turn.
+/// What is known of a request that is not special, before its metadata is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Foreseen {
-    /// Where its metadata begins in memory.
-    metadata: usize,
     /// `None` if the route is not remembered.
     pub place: Option<Place>,
     pub has_mime: bool,
     pub well_formed: usize,
+}
+
+/// The request that was looked up last on this thread, of whatever link: the next one often has the same metadata.
+#[derive(Debug, Default)]
+struct Last {
+    metadata: Vec<u8>,
+    known: Option<(Form, Foreseen)>,
 }
 
 /// Requests of one read, looked up together. Nothing is said of a request before the one that was asked about last.
@@ -145,23 +153,37 @@ pub(super) struct Foreseen {
 /// Invariant: a request is known by where its metadata lies, so this is kept no longer than the read buffer stays as it is.
 #[derive(Debug, Default)]
 pub(crate) struct Ahead {
-    requests: Vec<Foreseen>,
+    /// Where the metadata of each begins in memory, and what is known of it.
+    requests: Vec<(usize, Foreseen)>,
     routes: Vec<Hash>,
     next: usize,
+    last: Last,
 }
 
 impl Ahead {
-    /// What is known of the request that has this metadata.
+    /// What is known of the request that has this metadata, of this form.
     #[inline]
-    pub(super) fn find(&mut self, metadata: &[u8]) -> Option<Foreseen> {
+    pub(super) fn find(&mut self, metadata: &[u8], form: Form) -> Option<Foreseen> {
+        if let Some((_, known)) = self.last.known.filter(|(of, _)| *of == form && *self.last.metadata == *metadata) {
+            return Some(known);
+        }
         let at = metadata.as_ptr().addr();
-        while let Some(request) = self.requests.get(self.next).filter(|request| request.metadata <= at) {
+        while let Some((request, known)) = self.requests.get(self.next).filter(|(request, _)| *request <= at) {
             self.next += 1;
-            if request.metadata == at {
-                return Some(*request);
+            if *request == at {
+                return Some(*known);
             }
         }
         None
+    }
+
+    /// A request that is not special was looked up: the next one may have the same metadata.
+    pub(super) fn found(&mut self, metadata: &[u8], form: Form, known: Foreseen) {
+        if metadata.len() <= LAST {
+            self.last.metadata.clear();
+            self.last.metadata.extend_from_slice(metadata);
+            self.last.known = Some((form, known));
+        }
     }
 
     /// Keeps its memory for the next read on this thread.
@@ -216,12 +238,12 @@ impl Known {
         }
         for (metadata, route) in requests.take(AHEAD) {
             if let Some(hash) = self.key.hash(route.bytes()) {
-                let (metadata, Route { has_mime, well_formed, .. }) = (metadata.as_ptr().addr(), route);
-                ahead.requests.push(Foreseen { metadata, place: None, has_mime, well_formed });
+                let Route { has_mime, well_formed, .. } = route;
+                ahead.requests.push((metadata.as_ptr().addr(), Foreseen { place: None, has_mime, well_formed }));
                 ahead.routes.push(hash);
             }
         }
-        for (request, route) in ahead.requests.iter_mut().zip(&ahead.routes) {
+        for ((_, request), route) in ahead.requests.iter_mut().zip(&ahead.routes) {
             request.place = self.recall(*route);
         }
         ahead
@@ -263,7 +285,6 @@ pub(super) fn remember(route: [&[u8]; 2], place: Place, table: &Table) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::link::Form;
     use crate::routing::{RouteKey, Table};
     use proptest::prelude::*;
     use std::collections::HashSet;
@@ -317,20 +338,40 @@ mod tests {
         let requests = wanted.map(|nth| rest.split_off(..names[nth].len()).unwrap());
         let routes = || requests.iter().map(|metadata| (*metadata, Route::read(metadata, Form::Routing)));
         (0..CACHED).for_each(|nth| remember(&mut known, nth));
-        assert_eq!(known.foresee(routes()).find(requests[0]), None, "so few are in the cache anyway");
+        assert_eq!(known.foresee(routes()).find(requests[0], Form::Routing), None, "so few are in the cache anyway");
         remember(&mut known, CACHED);
         known.routes.0.retain(|slot| slot.at != 3);
         known.routes.remember([1, 2, 3], u32::MAX, usize::MAX);
         let mut ahead = known.foresee(routes());
-        let mut found = |nth: usize| ahead.find(requests[nth]).map(|found| found.place.map(|place| place.at));
+        let mut found = |nth: usize| ahead.find(requests[nth], Form::Routing).map(|found| found.place.map(|place| place.at));
         assert_eq!([found(0), found(1), found(2)], [Some(Some(7)), Some(None), Some(Some(CACHED as u32))]);
         assert_eq!(found(1), None, "its turn is over");
         assert_eq!([found(5), found(4)], [Some(Some(0)), None], "others may be left out");
         let copy = requests[0].to_vec();
-        assert_eq!(known.foresee(routes()).find(&copy), None, "another place in memory is another request");
+        assert_eq!(known.foresee(routes()).find(&copy, Form::Routing), None, "another place in memory is another request");
         let all: Vec<_> = (0..2 * AHEAD).map(|_| requests[0]).collect();
         let ahead = known.foresee(all.iter().map(|metadata| (*metadata, Route::read(metadata, Form::Routing))));
         assert_eq!(ahead.requests.len(), AHEAD);
+    }
+
+    #[test]
+    fn a_request_that_has_the_metadata_of_the_one_before_is_known() {
+        let table = table(false);
+        let [place, ..] = places(&table);
+        let known = Foreseen { place: Some(place), has_mime: true, well_formed: 3 };
+        let mut ahead = Ahead::default();
+        let find = |ahead: &mut Ahead, metadata: &[u8], form| ahead.find(metadata, form);
+        assert_eq!(find(&mut ahead, b"a.A", Form::Routing), None);
+        ahead.found(b"a.A", Form::Routing, known);
+        assert_eq!(find(&mut ahead, b"a.A", Form::Routing), Some(known));
+        assert_eq!(find(&mut ahead, b"a.A", Form::Routing), Some(known), "as often as it comes");
+        assert_eq!(find(&mut ahead, b"a.A", Form::Composite), None, "the same bytes mean something else");
+        assert_eq!(find(&mut ahead, b"a.B", Form::Routing), None);
+        assert_eq!(find(&mut ahead, b"a.A.", Form::Routing), None);
+        ahead.found(&[7; LAST + 1], Form::Routing, known);
+        assert_eq!(find(&mut ahead, &[7; LAST + 1], Form::Routing), None, "what is long is not kept");
+        assert_eq!(find(&mut ahead, b"a.A", Form::Routing), Some(known), "another thing is not forgotten for it");
+        assert!(table.with("a.E").at(place).is_none(), "what is known is of one table");
     }
 
     #[test]

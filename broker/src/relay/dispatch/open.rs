@@ -3,13 +3,13 @@
 use super::caller;
 use super::failure::Failure;
 use super::gathering::Held;
-use super::known::{self, Ahead};
+use super::known::{self, Ahead, Foreseen};
 use super::reframe::Framing;
 use super::route::Route;
 use crate::link::{Begin, Form, Link, Opened, Opening, Packet, Refusal, Serial, Step, Touched};
 use crate::metrics::{CloseReason, Interaction, LinkKind, Meters};
 use crate::relay::Relay;
-use crate::routing::{App, Asked, Endpoint, Endpoints, RouteKey, Table, hash, pick};
+use crate::routing::{App, Asked, Endpoint, Endpoints, Place, RouteKey, Table, hash, pick};
 use bytes::BytesMut;
 use rsocket::frame::FrameRef;
 use rsocket::{ErrorCode, FrameType, StreamId};
@@ -182,8 +182,9 @@ impl Dispatch {
         if metadata.len() > self.relay.limits.gathering.0 {
             return None;
         }
-        let foreseen =
-            ahead.find(metadata).and_then(|found| Some((table.at(found.place?)?, found.has_mime, found.well_formed)));
+        let foreseen = ahead
+            .find(metadata, form)
+            .and_then(|found| Some((table.at(found.place?)?, found.has_mime, found.well_formed)));
         let (endpoints, has_mime, well_formed) = match foreseen {
             Some(found) => found,
             None => {
@@ -191,7 +192,10 @@ impl Dispatch {
                 if route.is_special() {
                     return None;
                 }
-                (Self::endpoints(table, &route)?, route.has_mime, route.well_formed)
+                let place = Self::place_of(table, &route)?;
+                let Route { has_mime, well_formed, .. } = route;
+                ahead.found(metadata, form, Foreseen { place: Some(place), has_mime, well_formed });
+                (table.at(place)?, has_mime, well_formed)
             }
         };
         let rng = &mut self.rng;
@@ -209,14 +213,14 @@ impl Dispatch {
         Some(Plan { to: picked.link.clone(), growth: is_grown.then_some(growth) })
     }
 
-    /// Who serves a route, if any instance of theirs will do; the route is remembered.
-    fn endpoints<'t>(table: &'t Table, route: &Route<'_>) -> Option<&'t Arc<Endpoints>> {
-        let known = known::recall(route.bytes()).and_then(|place| table.at(place));
+    /// Where the table has who serves a route, if any instance of theirs will do; the route is remembered.
+    fn place_of(table: &Table, route: &Route<'_>) -> Option<Place> {
+        let known = known::recall(route.bytes()).filter(|place| table.at(*place).is_some());
         known.or_else(|| {
             let key = route.plain_key()?;
             let place = table.locate(&key).or_else(|| table.locate(&key.undivided()))?;
             known::remember(route.bytes(), place, table);
-            table.at(place)
+            Some(place)
         })
     }
 
