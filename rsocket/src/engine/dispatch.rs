@@ -89,7 +89,8 @@ impl Dispatch {
             FrameType::Payload => return self.piece(arrived),
             _ if kind.is_request() => {
                 let is_in_use = self.joiner.held() > 0 && self.joiner.is_partial(stream);
-                let is_known = is_in_use || !self.shared.state.lock().ids.is_peers(stream);
+                // A whole one is looked at when it is served.
+                let is_known = is_in_use || follows(view) && !self.shared.state.lock().ids.is_peers(stream);
                 return if is_known { Ok(()) } else { self.piece(arrived) };
             }
             FrameType::RequestN => self.granted(stream, view.request_n()),
@@ -197,7 +198,7 @@ impl Dispatch {
         let Some(entry) = state.streams.get_mut(&stream) else { return };
         let (from, is_single) = match entry {
             Entry::Call { kind, .. } => (Role::Responder, *kind == FrameType::RequestResponse),
-            Entry::Served { .. } => (Role::Requester, false),
+            Entry::Served { .. } | Entry::Promised { .. } => (Role::Requester, false),
         };
         if !entry.halves().is_open(from) || (item.is_none() && !is_complete) {
             return;
@@ -251,6 +252,7 @@ impl Dispatch {
         let (from, job, inlet) = match entry {
             Entry::Call { up, .. } => (Role::Responder, up.clone(), None),
             Entry::Served { job, inlet, .. } => (Role::Requester, Some(job.clone()), inlet.clone()),
+            Entry::Promised { .. } => (Role::Requester, None, None),
         };
         let removed = state.signal(stream, from, Signal::Cancel);
         self.shared.settle(state, removed);

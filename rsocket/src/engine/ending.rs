@@ -67,7 +67,7 @@ impl Released {
         for entry in &self.entries {
             let is_written = match entry {
                 Entry::Call { end, .. } => *end <= self.written,
-                Entry::Served { .. } => true,
+                Entry::Served { .. } | Entry::Promised { .. } => true,
             };
             if let Some(job) = entry.job() {
                 job.stop(Stop::Now);

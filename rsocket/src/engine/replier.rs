@@ -1,7 +1,7 @@
 use super::answer::{Answer, Outcome};
 use super::job::Job;
 use super::payload::Payload;
-use super::serve::{first_poll, register};
+use super::serve::{first_poll, promise, register};
 use super::shared::Shared;
 use crate::error::{ErrorCode, StreamError};
 use crate::frame::{FrameType, StreamId};
@@ -22,14 +22,14 @@ pub struct Later(Open);
 struct Open {
     shared: Arc<Shared>,
     stream: StreamId,
-    /// Of a stream that is registered.
-    job: Option<Arc<Job>>,
+    /// Of a stream that is kept open.
+    promise: Option<u64>,
     is_done: bool,
 }
 
 impl Replier {
     pub(super) fn new(shared: Arc<Shared>, stream: StreamId) -> Self {
-        Self(Open { shared, stream, job: None, is_done: false })
+        Self(Open { shared, stream, promise: None, is_done: false })
     }
 
     /// Answers with what a future makes: it is polled once now, and if it is not done then, in a task of its own.
@@ -53,12 +53,9 @@ impl Replier {
 
     /// Answers later. Until then the request counts as being served, and may be cancelled.
     pub fn later(mut self) -> Later {
-        let Open { shared, stream, .. } = &self.0;
-        let job = Arc::new(Job::new(1));
-        let is_open = register(shared, *stream, FrameType::RequestResponse, &job, None, false);
-        let later = Open { shared: shared.clone(), stream: *stream, job: Some(job), is_done: !is_open };
-        self.0.is_done = true;
-        Later(later)
+        let promise = promise(&self.0.shared, self.0.stream);
+        let is_done = std::mem::replace(&mut self.0.is_done, true) || promise.is_none();
+        Later(Open { shared: self.0.shared.clone(), stream: self.0.stream, promise, is_done })
     }
 }
 
@@ -73,8 +70,13 @@ impl Later {
 impl Open {
     fn send(&mut self, outcome: &Outcome) {
         self.is_done = true;
-        self.shared.send_answer(self.stream, self.job.as_ref(), outcome);
-        self.shared.flush_soon();
+        match self.promise {
+            Some(promise) => self.shared.keep_promise(self.stream, promise, outcome),
+            None => {
+                self.shared.send_answer(self.stream, None, outcome);
+                self.shared.flush();
+            }
+        }
     }
 }
 

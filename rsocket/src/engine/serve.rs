@@ -104,6 +104,21 @@ fn produce(shared: &Arc<Shared>, responder: &dyn Responder, request: Request) {
     }
 }
 
+/// Opens the stream of a request-response that is answered later. `None` if the connection has ended.
+pub(super) fn promise(shared: &Shared, stream: StreamId) -> Option<u64> {
+    let mut state = shared.state.lock();
+    if state.ended.is_some() {
+        return None;
+    }
+    state.served += 1;
+    state.promised += 1;
+    let serial = state.promised;
+    let halves = Halves::open(FrameType::RequestResponse, false);
+    let before = state.streams.insert(stream, Entry::Promised { serial, halves, is_partial: false });
+    debug_assert!(before.is_none(), "ids in use are not admitted");
+    Some(serial)
+}
+
 pub(super) fn register(
     shared: &Shared,
     stream: StreamId,

@@ -14,6 +14,7 @@ use crate::error::{ConnectionError, ErrorCode, StreamError};
 use crate::frame::{Frame, FrameType, StreamId, flags};
 use crate::stream::{Halves, Role, Signal};
 use crate::transport::Transport;
+use bytes::Bytes;
 use hashbrown::HashMap;
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
@@ -49,6 +50,8 @@ pub(super) struct State {
     pub(super) next_oneway: u64,
     /// Entries of `streams` that the peer opened.
     pub(super) served: usize,
+    /// Requests that were promised an answer so far.
+    pub(super) promised: u64,
     pub(super) ids: Ids,
     /// LEASE was agreed on.
     pub(super) leases: Option<Leases>,
@@ -92,11 +95,18 @@ pub(super) enum Entry {
         halves: Halves,
         is_partial: bool,
     },
+    /// A request-response of the peer that nothing here runs for: whoever holds its `Later` answers it.
+    Promised {
+        /// No other one of this connection has it.
+        serial: u64,
+        halves: Halves,
+        is_partial: bool,
+    },
 }
 
 impl Entry {
     pub(super) fn halves(&mut self) -> &mut Halves {
-        let (Self::Call { halves, .. } | Self::Served { halves, .. }) = self;
+        let (Self::Call { halves, .. } | Self::Served { halves, .. } | Self::Promised { halves, .. }) = self;
         halves
     }
 
@@ -104,6 +114,7 @@ impl Entry {
         match self {
             Self::Call { inlet, .. } => Some(inlet),
             Self::Served { inlet, .. } => inlet.as_ref(),
+            Self::Promised { .. } => None,
         }
     }
 
@@ -111,11 +122,12 @@ impl Entry {
         match self {
             Self::Call { up, .. } => up.as_ref(),
             Self::Served { job, .. } => Some(job),
+            Self::Promised { .. } => None,
         }
     }
 
     pub(super) fn is_partial(&mut self) -> &mut bool {
-        let (Self::Call { is_partial, .. } | Self::Served { is_partial, .. }) = self;
+        let (Self::Call { is_partial, .. } | Self::Served { is_partial, .. } | Self::Promised { is_partial, .. }) = self;
         is_partial
     }
 
@@ -140,6 +152,7 @@ impl State {
             oneways: HashMap::new(),
             next_oneway: 0,
             served: 0,
+            promised: 0,
             ids,
             leases,
             outgoing: Outgoing::default(),
@@ -164,6 +177,13 @@ impl State {
         self.ended.as_ref().map(|ended| ended.error.clone()).or_else(|| self.closing.clone())
     }
 
+    fn push_answer(&mut self, stream: StreamId, message: Message<'_>, answer: &Outcome) {
+        match answer {
+            Ok(_) => drop(self.outgoing.push(message)),
+            Err(error) => self.outgoing.push_frame(error_frame(stream, error)),
+        }
+    }
+
     /// Nothing is in progress.
     pub(super) fn is_quiet(&self) -> bool {
         self.streams.is_empty() && self.oneways.is_empty()
@@ -172,7 +192,7 @@ impl State {
     /// Takes a stream out; the entry is to be dropped without the lock.
     pub(super) fn remove(&mut self, stream: StreamId) -> Option<Entry> {
         let mut entry = self.streams.remove(&stream)?;
-        self.served -= usize::from(matches!(entry, Entry::Served { .. }));
+        self.served -= usize::from(!matches!(entry, Entry::Call { .. }));
         if *entry.is_partial() {
             self.abandoned.push(stream);
         }
@@ -335,13 +355,7 @@ impl Shared {
 
     /// Queues the answer to a request-response and takes its entry out, if it has one (`job`). Not flushed.
     pub(super) fn send_answer(&self, stream: StreamId, job: Option<&Arc<Job>>, answer: &Outcome) {
-        let empty = Payload::default();
-        let (bits, payload) = match answer {
-            Ok(Some(payload)) => (flags::NEXT | flags::COMPLETE, payload),
-            Ok(None) | Err(_) => (flags::COMPLETE, &empty),
-        };
-        let head = Head { kind: FrameType::Payload, stream, flags: bits, n: 0 };
-        let message = Message::new(head, payload, self.config.max_frame);
+        let message = self.message(stream, answer);
         let mut state = self.state.lock();
         let mut removed = None;
         if let Some(job) = job {
@@ -350,11 +364,35 @@ impl Shared {
             }
             removed = state.remove(stream);
         }
-        match answer {
-            Ok(_) => drop(state.outgoing.push(message)),
-            Err(error) => state.outgoing.push_frame(error_frame(stream, error)),
-        }
+        state.push_answer(stream, message, answer);
         self.settle(state, removed);
+    }
+
+    /// The same for a request that was promised an answer; a task writes it, with others that come at the same time.
+    pub(super) fn keep_promise(self: &Arc<Self>, stream: StreamId, promise: u64, answer: &Outcome) {
+        let message = self.message(stream, answer);
+        let mut state = self.state.lock();
+        let entry = state.streams.get(&stream);
+        if !entry.is_some_and(|entry| matches!(entry, Entry::Promised { serial, .. } if *serial == promise)) {
+            return;
+        }
+        let removed = state.remove(stream);
+        state.push_answer(stream, message, answer);
+        let is_claimed = std::mem::replace(&mut state.is_claimed, true);
+        self.settle(state, removed);
+        if !is_claimed {
+            let shared = self.clone();
+            self.runtime.spawn(async move { shared.write_claimed(shared.state.lock()) });
+        }
+    }
+
+    fn message<'a>(&self, stream: StreamId, answer: &'a Outcome) -> Message<'a> {
+        static EMPTY: Payload = Payload { metadata: None, data: Bytes::new() };
+        let (bits, payload) = match answer {
+            Ok(Some(payload)) => (flags::NEXT | flags::COMPLETE, payload),
+            Ok(None) | Err(_) => (flags::COMPLETE, &EMPTY),
+        };
+        Message::new(Head { kind: FrameType::Payload, stream, flags: bits, n: 0 }, payload, self.config.max_frame)
     }
 
     /// Queues ERROR for a request that is not served. A peer that goes on asking and reads no refusal is cut off. Not

@@ -49,18 +49,6 @@ impl Shared {
         self.write_claimed(self.state.lock());
     }
 
-    /// The same, for who cannot wait: a task does it.
-    pub(super) fn flush_soon(self: &Arc<Self>) {
-        let mut state = self.state.lock();
-        if state.is_claimed || state.outgoing.is_empty() {
-            return;
-        }
-        state.is_claimed = true;
-        drop(state);
-        let shared = self.clone();
-        self.runtime.spawn(async move { shared.write_claimed(shared.state.lock()) });
-    }
-
     /// Writes what waits; the caller holds the claim. What the socket does not take now is left to a write task.
     pub(super) fn write_claimed<'a>(self: &'a Arc<Self>, state: MutexGuard<'a, State>) {
         if self.write(state) != Progress::Done {
