@@ -6,5 +6,6 @@ pub use futures::Stream;
 
 pub use crate::arguments::{ArgumentWriter, Arguments};
 pub use crate::call::Draft;
+pub use crate::encoding::written;
 pub use crate::incoming::{Incoming, Later};
 pub use crate::outlet::Outlet;

@@ -110,16 +110,7 @@ impl Encoding {
     /// Writes a value. Errors: the type's own `Serialize` refused, or there is no form for it (in JSON a map with keys
     /// that are no strings, in bytes and text all that is neither).
     pub fn encode<T: Serialize + ?Sized>(self, value: &T) -> Result<Bytes, EncodingError> {
-        let mut buffer = SCRATCH.take();
-        buffer.clear();
-        let outcome = self.encode_into(&mut buffer, value);
-        if buffer.len() > SMALL {
-            outcome?;
-            return Ok(Bytes::from(buffer));
-        }
-        let bytes = outcome.map(|()| small(&buffer));
-        SCRATCH.set(buffer);
-        bytes
+        written(|buffer| self.encode_into(buffer, value))
     }
 
     /// Reads a value; all bytes belong to it. Errors: not this encoding, not this type, bytes left over, nested too deep.
@@ -172,6 +163,20 @@ impl Encoding {
             Self::Bytes | Self::Text => raw::read(bytes, self == Self::Text),
         }
     }
+}
+
+/// What is written to a buffer that is empty, where it stays.
+pub fn written<E>(write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<Bytes, E> {
+    let mut buffer = SCRATCH.take();
+    buffer.clear();
+    let outcome = write(&mut buffer);
+    if buffer.len() > SMALL {
+        outcome?;
+        return Ok(Bytes::from(buffer));
+    }
+    let bytes = outcome.map(|()| small(&buffer));
+    SCRATCH.set(buffer);
+    bytes
 }
 
 fn small(value: &[u8]) -> Bytes {

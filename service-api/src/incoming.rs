@@ -132,8 +132,17 @@ pub struct Later {
 impl Later {
     /// Answers with a value, which is not `()`, or with an error.
     pub fn answer<T: Serialize, E: ServiceError>(self, answer: Result<T, E>) {
+        self.answer_as(answer, |value, encoding| encoding.encode(value));
+    }
+
+    /// The same with a value that `write` writes.
+    pub fn answer_as<T, E: ServiceError>(
+        self,
+        answer: Result<T, E>,
+        write: impl Fn(&T, Encoding) -> Result<Bytes, EncodingError>,
+    ) {
         let Self { respond, form } = self;
-        let encode = |value: T| form.write(|encoding| encoding.encode(&value));
+        let encode = |value: T| form.write(|encoding| write(&value, encoding));
         respond(answer.map_err(E::into_rpc).and_then(encode));
     }
 }

@@ -30,4 +30,4 @@ pub(crate) use folder::Folder;
 pub(crate) use message::Content;
 pub(crate) use queues::Queues;
 pub(crate) use refusal::{code, invalid_options, typed};
-pub(crate) use topic::{Coming, Incoming, Spare, Together, Topic};
+pub(crate) use topic::{Coming, Incoming, Spare, Stored, Together, Topic};

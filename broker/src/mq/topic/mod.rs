@@ -10,10 +10,12 @@ mod awaited;
 mod groups;
 mod intake;
 mod keep;
+mod stored;
 mod together;
 
 pub(crate) use accept::Incoming;
 pub(crate) use intake::MARK;
+pub(crate) use stored::Stored;
 pub(crate) use together::{Coming, Spare, Together};
 
 use super::dispatcher::Dispatcher;

@@ -4,15 +4,15 @@ use super::Topic;
 use super::accept::{Incoming, place};
 use super::awaited::Awaited;
 use super::intake::Intake;
+use super::stored::Stored;
 use crate::mq::shared::{Hold, Shared};
 use crate::mq::{refusal, settings};
 use crate::store::{self, Op, Placed, Publish, Tickets};
 use parking_lot::MutexGuard;
-use serde::Serialize;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use towline_service_api::builtin::{Confirmation, Durability, QueueError};
+use towline_service_api::builtin::{Durability, QueueError};
 
 /// One message, and what whoever published it is known by.
 #[derive(Debug)]
@@ -178,24 +178,6 @@ impl<T> Together<T> {
     }
 }
 
-/// A [`Confirmation`] as it is written.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Stored<'a> {
-    topic: &'a str,
-    offset: Option<u64>,
-    timestamp: u64,
-    durability: Durability,
-    duplicate: bool,
-}
-
-impl From<Stored<'_>> for Confirmation {
-    fn from(stored: Stored<'_>) -> Self {
-        let Stored { topic, offset, timestamp, durability, duplicate } = stored;
-        Self { topic: topic.to_owned(), offset, timestamp, durability, duplicate, due: None }
-    }
-}
-
 /// Takes those out that cannot be taken; and, if they are in line, those behind them.
 fn take_out<T>(
     coming: &mut Vec<Coming<T>>,
@@ -251,24 +233,6 @@ impl Drop for Arriving<'_> {
     fn drop(&mut self) {
         if let Some((first, messages, bytes)) = self.stored {
             self.topic.add(&mut self.intake, first, messages, bytes);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use towline_service_api::Encoding;
-
-    #[test]
-    fn what_is_stored_is_written_as_its_confirmation() {
-        for (offset, duplicate) in [(Some(7), false), (None, true)] {
-            let stored = || Stored { topic: "orders", offset, timestamp: 1, durability: Durability::Disk, duplicate };
-            let confirmation = Confirmation::from(stored());
-            for encoding in [Encoding::MessagePack, Encoding::Json, Encoding::Cbor] {
-                let written = |bytes: Result<_, _>| bytes.expect("it has a form");
-                assert_eq!(written(encoding.encode(&stored())), written(encoding.encode(&confirmation)), "{encoding}");
-            }
         }
     }
 }

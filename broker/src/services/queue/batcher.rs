@@ -1,8 +1,7 @@
 //! Calls of `publish` that came together, stored together.
 
-use crate::mq::{Coming, Folder, Incoming, Queues, Spare, Together, Topic};
+use crate::mq::{Coming, Folder, Incoming, Queues, Spare, Stored, Together, Topic};
 use parking_lot::Mutex;
-use serde::Serialize;
 use std::future::poll_fn;
 use std::sync::Arc;
 use towline_service_api::__private::Later;
@@ -20,15 +19,22 @@ pub(super) enum Done {
 }
 
 impl Done {
-    fn tell<T: Serialize + Into<Confirmation>>(self, outcome: Result<T, QueueError>) {
+    fn tell(self, outcome: Result<Confirmation, QueueError>) {
         match self {
             Self::Call(later) => later.answer(outcome),
+            Self::Other(tell) => tell(outcome),
+        }
+    }
+
+    fn stored(self, outcome: Result<Stored<'_>, QueueError>) {
+        match self {
+            Self::Call(later) => later.answer_as(outcome, Stored::encode),
             Self::Other(tell) => tell(outcome.map(Into::into)),
         }
     }
 
     pub(super) fn refuse(self, error: QueueError) {
-        self.tell(Err::<Confirmation, _>(error));
+        self.tell(Err(error));
     }
 }
 
@@ -119,7 +125,7 @@ fn store(turn: &mut Turn) {
     for mut together in stored {
         tokio::spawn(async move {
             let outcome = poll_fn(|cx| together.poll_reached(cx)).await;
-            together.tell(outcome, |done, told| done.tell(told));
+            together.tell(outcome, |done, told| done.stored(told));
         });
     }
 }
