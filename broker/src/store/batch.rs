@@ -97,6 +97,14 @@ pub enum Op {
 }
 
 impl Op {
+    /// The content of a message that nobody has to know when it comes twice.
+    pub(crate) fn plain(&self) -> Option<&Bytes> {
+        match self {
+            Self::Publish(Publish { content, dedup: None, .. }) => Some(content),
+            _ => None,
+        }
+    }
+
     /// The topic it changes.
     pub(crate) fn topic(&self) -> TopicId {
         match self {

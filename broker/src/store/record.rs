@@ -111,7 +111,8 @@ pub(crate) struct Frame {
 impl Frame {
     /// Reads the first record's header; its length is at least a header's and within `bytes`.
     pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
-        let mut take = Take(bytes);
+        // Of a length that is known: read without looking at it again for each field.
+        let mut take = Take(bytes.first_chunk::<HEADER>()?);
         let (crc, len) = (take.u32()?, take.u32()?);
         let kind = take.u8()?;
         take.bytes(7)?;

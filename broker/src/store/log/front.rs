@@ -15,6 +15,7 @@ use crate::store::state::{Frozen, State};
 use crate::store::{Batch, Durability, Offset, Op, Placed, Receipt, StoreError, Stored, TopicId};
 use hashbrown::HashMap;
 use std::collections::{BTreeSet, VecDeque};
+use std::ops::Range;
 use tokio::sync::oneshot;
 
 /// Who waits for a batch.
@@ -133,6 +134,14 @@ struct Wait {
     reached: Option<Durability>,
 }
 
+impl Wait {
+    /// Something was added that has to be this durable, or whose offsets have to be synced.
+    fn add(&mut self, must_sync: bool, need: Durability) {
+        self.until = self.until.max(if must_sync { Durability::Disk } else { need });
+        self.reached = Some(self.reached.map_or(need, |reached| reached.min(need)));
+    }
+}
+
 /// What an append did.
 #[derive(Debug)]
 pub(crate) struct Appended<T> {
@@ -188,13 +197,47 @@ impl Front {
         durability: Durability,
     ) -> Appended<Vec<Result<Option<Placed>, StoreError>>> {
         self.receive(durability, |front, shown, wait| {
-            let mut placed = Vec::new();
-            let each = ops.iter().map(|op| {
-                front.add(std::slice::from_ref(op), now, durability, &mut placed, shown, wait)?;
-                Ok(placed.pop())
-            });
-            each.collect()
+            let mut each = Vec::with_capacity(ops.len());
+            for run in ops.chunk_by(|a, b| a.topic() == b.topic()) {
+                if let Some(offsets) = front.add_run(run, now, durability, shown, wait) {
+                    each.extend(offsets.map(|offset| Ok(Some(Placed::At(offset)))));
+                    continue;
+                }
+                let mut placed = Vec::new();
+                each.extend(run.iter().map(|op| {
+                    front.add(std::slice::from_ref(op), now, durability, &mut placed, shown, wait)?;
+                    Ok(placed.pop())
+                }));
+            }
+            each
         })
+    }
+
+    /// Adds messages of one topic of which each is a batch, with one look at the topic for all of them: if they can be kept
+    /// and fit one group. Nothing is done otherwise, nor if one may have come before, or they are kept in memory alone.
+    fn add_run(
+        &mut self,
+        run: &[Op],
+        now: u64,
+        asked: Durability,
+        shown: &mut Shown,
+        wait: &mut Wait,
+    ) -> Option<Range<Offset>> {
+        let (topic, bytes) = (run.first()?.topic(), size(run));
+        let is_open = self.stopped.is_none() && self.spent.is_none() && self.full.is_none();
+        if !is_open || bytes > self.group_max - group::HEADER {
+            return None;
+        }
+        let of_topic = self.state.durability(topic).filter(|durability| *durability > Durability::Memory)?;
+        if self.open.bytes.len() + bytes > self.group_max {
+            self.close_open();
+        }
+        let Self { state, open, .. } = self;
+        let offsets = state.append_run(topic, run, now, &mut |record| record.encode(&mut open.bytes))?;
+        self.open.messages += run.len() as u64;
+        let must_sync = self.show_below(topic, offsets.end, of_topic, now, shown);
+        wait.add(must_sync, asked.max(of_topic));
+        Some(offsets)
     }
 
     /// Gives whoever appends a receipt of what it adds.
@@ -246,8 +289,7 @@ impl Front {
         });
         let must_sync = self.show(ops, now, placed, shown);
         self.forget(ops);
-        wait.until = wait.until.max(if must_sync { Durability::Disk } else { need });
-        wait.reached = Some(wait.reached.map_or(need, |reached| reached.min(need)));
+        wait.add(must_sync, need);
         Ok(())
     }
 
@@ -316,20 +358,33 @@ impl Front {
             };
             self.open.messages += 1;
             let durability = self.state.durability(topic).unwrap_or_default();
-            let is_reserved = durability < Durability::Disk && self.reserve(topic, offset, time);
-            let shown = match durability {
-                Durability::Memory if is_reserved => &mut *now,
-                Durability::Os if is_reserved => &mut self.open.shown_written,
-                _ if mutant::is_on(Mutant::VisibleEarly) => &mut self.open.shown_written,
-                _ => &mut self.open.shown_synced,
-            };
-            match shown.last_mut() {
-                Some((last, next)) if *last == topic => *next = offset + 1,
-                _ => shown.push((topic, offset + 1)),
-            }
-            must_sync |= durability < Durability::Disk && !is_reserved;
+            must_sync |= self.show_below(topic, offset + 1, durability, time, now);
         }
         must_sync
+    }
+
+    /// The same for a topic, whose next message gets this offset.
+    fn show_below(
+        &mut self,
+        topic: TopicId,
+        next: Offset,
+        durability: Durability,
+        time: u64,
+        now: &mut Shown,
+    ) -> bool {
+        let is_weak = durability < Durability::Disk;
+        let is_reserved = is_weak && self.reserve(topic, next - 1, time);
+        let shown = match durability {
+            Durability::Memory if is_reserved => now,
+            Durability::Os if is_reserved => &mut self.open.shown_written,
+            _ if mutant::is_on(Mutant::VisibleEarly) => &mut self.open.shown_written,
+            _ => &mut self.open.shown_synced,
+        };
+        match shown.last_mut() {
+            Some((last, below)) if *last == topic => *below = next,
+            _ => shown.push((topic, next)),
+        }
+        is_weak && !is_reserved
     }
 
     /// Reserves the next block of a topic's offsets once half of the last one is used; true if this one may be used.

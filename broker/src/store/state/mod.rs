@@ -35,6 +35,7 @@ use bytes::Bytes;
 use hashbrown::HashMap;
 use seen::{Memory, Moment, Verdict};
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Bytes that may be spent on knowing messages that come twice.
@@ -127,6 +128,29 @@ impl State {
             sink(&record);
             self.apply(&record);
         }
+    }
+
+    /// The same of messages to one topic that are known by nothing: the offsets they got, with one look at the topic for all of
+    /// them. Nothing is done if the topic is not there, or one of the ops is something else.
+    pub(crate) fn append_run(
+        &mut self,
+        topic: TopicId,
+        run: &[Op],
+        now: u64,
+        sink: &mut impl FnMut(&Record<'_>),
+    ) -> Option<Range<Offset>> {
+        if topic == TopicId::BROKER || !run.iter().all(|op| op.topic() == topic && op.plain().is_some()) {
+            return None;
+        }
+        let state = Arc::make_mut(self.topics.get_mut(&topic)?);
+        let first = state.head;
+        for content in run.iter().filter_map(Op::plain) {
+            let (offset, timestamp, content) = (state.head, state.timestamp.max(now), Cow::Borrowed(&**content));
+            let record = Record::Message { topic, offset, timestamp, dedup: None, content };
+            sink(&record);
+            state.apply(&record, self.moment);
+        }
+        Some(first..state.head)
     }
 
     /// What an op becomes; if nothing, where the message is that came twice.
