@@ -1,12 +1,12 @@
 //! What a confirmation says, and what publishers are refused.
 
 use crate::world::{SOON, World, earliest};
-use futures::{StreamExt, stream};
+use futures::{FutureExt, StreamExt, stream};
 use serde_json::{Value, json};
 use std::future::IntoFuture;
 use std::time::Duration;
 use tokio::time::timeout;
-use towline_service_api::builtin::{Durability, Message, QueueError, Receipt, TopicConfig};
+use towline_service_api::builtin::{Delivery, Durability, Message, QueueError, Receipt, TopicConfig};
 use towline_service_api::{CallError, RpcError, Stream, Streaming, service};
 
 fn config() -> TopicConfig {
@@ -88,6 +88,51 @@ async fn what_is_published_is_stored_in_the_order_of_the_calls_whichever_they_ar
     let single = [a, b, c, d].map(|confirmed| confirmed.expect("it is stored").offset);
     assert_eq!(single, [0, 1, 4, 5].map(Some));
     assert_eq!((batch.expect("stored").offsets, many), (vec![Some(2), Some(3)], vec![Some(6), Some(7)]));
+}
+
+/// Most messages go straight from the relay to the topic; others go past that, and may be overtaken by nothing.
+#[tokio::test]
+async fn messages_stand_in_the_order_of_their_calls_whichever_way_each_takes() {
+    const MESSAGES: u32 = 400;
+    let world = World::with("orders", config()).await;
+    let queue = world.queue();
+    let mut random = fastrand::Rng::with_seed(7);
+    let call = |n: u32| {
+        let topic = || "orders".to_owned();
+        let message = Message::new(n.to_be_bytes().to_vec());
+        match random.u8(..16) {
+            0 => queue
+                .publish(topic(), message.key("k"), None)
+                .into_future()
+                .map(|outcome| drop(outcome.expect("it is taken")))
+                .boxed(),
+            1 => queue.post(topic(), message).into_future().map(|outcome| drop(outcome.expect("it is taken"))).boxed(),
+            2 => queue
+                .publish_batch(topic(), vec![message], None)
+                .into_future()
+                .map(|outcome| drop(outcome.expect("it is taken")))
+                .boxed(),
+            3 => {
+                let large = [&n.to_be_bytes()[..], &[0; 5_000]].concat();
+                queue
+                    .publish(topic(), Message::new(large), None)
+                    .into_future()
+                    .map(|outcome| drop(outcome.expect("it is taken")))
+                    .boxed()
+            }
+            _ => queue
+                .publish(topic(), message, None)
+                .into_future()
+                .map(|outcome| drop(outcome.expect("it is taken")))
+                .boxed(),
+        }
+    };
+    let calls = futures::future::join_all((0..MESSAGES).map(call).collect::<Vec<_>>());
+    timeout(SOON, calls).await.expect("each is answered");
+    let mut consumer = world.consume("orders", "billing", earliest()).await;
+    let taken = consumer.take(MESSAGES as usize).await;
+    let number = |delivery: &Delivery| u32::from_be_bytes(*delivery.body.first_chunk().expect("a number"));
+    assert_eq!(taken.iter().map(number).collect::<Vec<_>>(), (0..MESSAGES).collect::<Vec<_>>());
 }
 
 #[tokio::test]

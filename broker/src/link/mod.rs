@@ -4,12 +4,14 @@
 //!  state     pure: streams, windows, outbox of one link        streams  ids and legs
 //!  window    pure: clamps the credit passed on                 outbox   pure: frames to write, by stream
 //!  writer    one writer at a time, by claim                    budget   one for the whole broker
+//!  desk      a service that takes requests without a stream
 //! ```
 //! Invariant: never two links' locks at once, and no system call under a lock. What one link's change means for another
 //! is an [`Effect`], applied after the lock is gone.
 
 mod budget;
 mod cancelling;
+mod desk;
 mod dialect;
 mod lease;
 mod opening;
@@ -27,6 +29,7 @@ mod window;
 mod writer;
 
 pub(crate) use budget::{Budget, Load, links_to_close, streams_to_end};
+pub(crate) use desk::{Answers, Desk, Ticket};
 pub(crate) use dialect::{Dialect, Form};
 pub(crate) use lease::Grant;
 pub(crate) use opening::{Begin, Opened, Opening, Refusal};
@@ -72,6 +75,7 @@ pub(crate) struct Link {
     grant: Option<Grant>,
     closed_for: OnceLock<CloseReason>,
     retires: OnceLock<Instant>,
+    desk: OnceLock<Arc<dyn Desk>>,
     transport: Arc<dyn Transport>,
     shared: Arc<Shared>,
     hot: Hot,
@@ -146,6 +150,7 @@ impl Link {
             grant,
             closed_for: OnceLock::new(),
             retires: OnceLock::new(),
+            desk: OnceLock::new(),
             transport,
             shared,
             hot: Hot {
@@ -167,6 +172,16 @@ impl Link {
 
     pub(crate) fn transport(&self) -> &Arc<dyn Transport> {
         &self.transport
+    }
+
+    /// Where its service takes requests without a stream, if it does.
+    pub(crate) fn desk(&self) -> Option<&Arc<dyn Desk>> {
+        self.desk.get()
+    }
+
+    /// Opens the desk of a link inside the process; a second one changes nothing.
+    pub(crate) fn open_desk(&self, desk: Arc<dyn Desk>) {
+        self.desk.get_or_init(|| desk);
     }
 
     /// Streams open towards this app.

@@ -175,6 +175,7 @@ impl<L: Clone> State<L> {
             sent: 0,
             is_receiving: false,
             is_cancelled: false,
+            is_detour: false,
             opened: self.outbox.place(),
             unchecked: 0,
             window,

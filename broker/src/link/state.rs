@@ -104,6 +104,10 @@ pub(crate) struct State<L> {
     /// Streams towards this app that were cancelled: before the last probe, and after it.
     pub(super) lingering: [Vec<(StreamId, Serial)>; 2],
     pub(super) is_probing: bool,
+    /// Requests of this app that went past a desk and are not answered yet.
+    pub(super) detours: usize,
+    /// A fire-and-forget went past a desk since the last of them.
+    pub(super) owes: bool,
 }
 
 impl<L: Clone> State<L> {
@@ -123,6 +127,8 @@ impl<L: Clone> State<L> {
             cancelled: 0,
             lingering: [Vec::new(), Vec::new()],
             is_probing: false,
+            detours: 0,
+            owes: false,
         }
     }
 
@@ -402,6 +408,7 @@ impl<L: Clone> State<L> {
 
     pub(super) fn forget(&mut self, stream: StreamId) -> Option<Entry<L>> {
         let entry = self.streams.remove(stream)?;
+        self.detours -= usize::from(entry.is_detour);
         if let Some(window) = &entry.window {
             self.windowed -= 1;
             self.parked -= window.parked();

@@ -46,6 +46,8 @@ pub(crate) struct Entry<L> {
     pub is_receiving: bool,
     /// CANCEL was sent to this responder: the entry only counts, until the stream ends or a later KEEPALIVE is echoed.
     pub is_cancelled: bool,
+    /// Its request went past the desk of the service it is for.
+    pub is_detour: bool,
     /// The place its request got in this link's outbox, if it was queued there.
     pub opened: u64,
     /// Bytes of the request queued since they were last looked at.

@@ -20,7 +20,7 @@ mod turn;
 
 pub(crate) use accept::{Layers, Listener, Room, accept, attach};
 pub(crate) use control::Pace;
-pub(crate) use dispatch::CALLER_MIME;
+pub(crate) use dispatch::{CALLER_MIME, DEADLINE};
 pub(crate) use routine::{keep_budget, keep_time};
 
 use crate::link::{Grant, Link, Shared, Touched};

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  this link, once      begin (requests), depart (all other frames)
+//!  desks                take: whole requests for services inside the process
 //!  each other link, once    open, deliver: in the order read
 //!  this link, once      fill
 //! ```
@@ -9,7 +10,9 @@
 //! goes to one link is kept within it.
 
 use super::dispatch::{Dispatch, Growth, Plan};
-use crate::link::{Begin, Delivered, Departure, Effect, Link, Opened, Opening, Packet, Refusal, Serial, Step, Touched};
+use crate::link::{
+    Begin, Delivered, Departure, Effect, Link, Opened, Opening, Packet, Refusal, Serial, Step, Ticket, Touched,
+};
 use bytes::{Buf, BytesMut};
 use rsocket::frame::{FrameRef, LENGTH};
 use rsocket::{FrameType, ReadBuffer, StreamId};
@@ -30,6 +33,8 @@ struct Item {
     at: Range<usize>,
     /// See [`Plan`].
     growth: Option<Growth>,
+    /// See [`Plan`].
+    is_direct: bool,
     stream: StreamId,
     step: Step,
     stage: Stage,
@@ -40,6 +45,8 @@ enum Stage {
     Request(Arc<Link>),
     /// A frame of an open stream.
     Later,
+    /// A request that goes over the desk of this link.
+    Asking(Arc<Link>, Opening),
     Opening(Arc<Link>, Opening),
     Opened(Arc<Link>, Serial, Opened),
     Refused(Opening, u64, Refusal),
@@ -96,9 +103,9 @@ impl Run {
     pub(super) fn push(&mut self, at: Range<usize>, stream: StreamId, step: Step, plan: Option<Plan>) {
         let (word, bit) = place(stream);
         self.streams[word] |= bit;
-        let growth = plan.as_ref().and_then(|plan| plan.growth);
+        let (growth, is_direct) = plan.as_ref().map_or((None, false), |plan| (plan.growth, plan.is_direct));
         let stage = plan.map_or(Stage::Later, |plan| Stage::Request(plan.to));
-        self.items.push(Item { at, growth, stream, step, stage });
+        self.items.push(Item { at, growth, is_direct, stream, step, stage });
     }
 
     /// Relays all of it and takes it off the front of the buffer. Returns how many bytes that were.
@@ -107,14 +114,23 @@ impl Run {
         let Some(end) = self.items.last().map(|last| last.at.end) else { return 0 };
         self.streams = [0; 4];
         let link = dispatch.link().clone();
-        let mut refused = false;
+        let (mut refused, mut is_asking) = (false, false);
         let Self { items, effects, wires, longer, .. } = self;
         link.with(touched, |state| {
             for item in &mut *items {
                 item.stage = match std::mem::replace(&mut item.stage, Stage::Done) {
                     Stage::Request(to) => match state.begin(item.stream, item.step) {
                         Begin::Started { serial, share, size } => {
-                            Stage::Opening(to, Opening { step: item.step, serial, share, size })
+                            let opening = Opening { step: item.step, serial, share, size };
+                            if item.is_direct && state.is_direct() {
+                                is_asking = true;
+                                Stage::Asking(to, opening)
+                            } else {
+                                if to.desk().is_some() {
+                                    state.detour(item.stream, item.step);
+                                }
+                                Stage::Opening(to, opening)
+                            }
                         }
                         Begin::Ignored => Stage::Done,
                         Begin::Refused(why) => {
@@ -145,6 +161,9 @@ impl Run {
         let is_cut = end - items[0].at.start >= WORTH_CUTTING.max(items.len() * WORTH_CUTTING_EACH);
         if is_cut {
             cut(items, buffer.take(end), wires);
+        }
+        if is_asking {
+            ask(&link, items, buffer, wires, touched);
         }
         let (mut overruns, mut late) = (0, 0);
         for first in 0..items.len() {
@@ -256,6 +275,39 @@ impl Stage {
     #[inline]
     fn is_for(&self, link: &Arc<Link>) -> bool {
         matches!(self, Self::Opening(to, _) | Self::Forward(to, ..) if Arc::ptr_eq(to, link))
+    }
+}
+
+/// Hands requests over the desks they are for. From the first one on that is not taken, they go over the link.
+fn ask(link: &Arc<Link>, items: &mut [Item], buffer: &mut ReadBuffer, wires: &[BytesMut], touched: &mut Touched) {
+    let mut declined = None;
+    let mut asked = None;
+    for (nth, item) in items.iter_mut().enumerate() {
+        let Stage::Asking(to, opening) = &item.stage else { continue };
+        let wire = match wires.get(nth) {
+            Some(wire) => &wire[..],
+            None => buffer.range(item.at.clone()),
+        };
+        let ticket = Ticket::new(link.clone(), item.stream, opening.serial);
+        let taken = match (declined, to.desk()) {
+            (None, Some(desk)) => desk.take(FrameRef::checked(&wire[LENGTH..]).data(), ticket),
+            _ => Err(ticket),
+        };
+        item.stage = match taken {
+            Ok(()) => {
+                asked = asked.or(to.desk().cloned());
+                Stage::Done
+            }
+            Err(ticket) => {
+                ticket.give_back();
+                declined = Some(());
+                link.with(touched, |state| state.detour(item.stream, item.step));
+                Stage::Opening(to.clone(), *opening)
+            }
+        };
+    }
+    if let Some(desk) = asked {
+        desk.taken();
     }
 }
 

@@ -24,12 +24,13 @@ pub fn hessian(bytes: &[u8]) {
 use crate::metrics::LinkKind;
 use crate::mq::Folder;
 use crate::relay::{Relay, attach};
+use crate::routing::RouteKey;
 use rsocket::engine::{Connection, Payload};
 use rsocket::transport::memory_pair;
 use std::sync::Arc;
 use tokio::runtime::{Handle, Runtime};
 use towline_responder::{App, AppBuilder, Serve, StartError};
-use towline_service_api::builtin::{HealthServer, RegistryServer, TopicsServer};
+use towline_service_api::builtin::{HealthServer, QueueServer, RegistryServer, TopicsServer};
 
 /// The broker's own services.
 #[derive(Debug)]
@@ -111,8 +112,15 @@ pub(crate) async fn mount(
         .serve(HealthServer::new(health::Check::new(relay.registry.routes().clone())))
         .serve(RegistryServer::new(registry::Register::new(relay.clone())))
         .serve(TopicsServer::new(topics::Administration::new(topics.clone())));
-    let queue = link(relay, "towline.queue").serve(queue::Publishing::new(queue::Topics::new(topics.clone())));
+    let queues = queue::Topics::new(topics.clone(), thread.handle());
+    let desk = queues.desk();
+    let queue = link(relay, "towline.queue").serve(queue::Publishing::new(queues));
     let apps = vec![control.start().await?, thread.run(queue.start()).await?];
+    let key = RouteKey { service: &QueueServer::<queue::Topics>::CONTRACT.key.service, ..RouteKey::default() };
+    let served = relay.registry.routes().load().find(&key).and_then(|all| all.list.first()).map(|at| at.link.clone());
+    if let Some(link) = served {
+        link.open_desk(desk);
+    }
     Ok(Services { apps, starter, topics, _thread: thread })
 }
 

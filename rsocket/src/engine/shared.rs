@@ -127,7 +127,8 @@ impl Entry {
     }
 
     pub(super) fn is_partial(&mut self) -> &mut bool {
-        let (Self::Call { is_partial, .. } | Self::Served { is_partial, .. } | Self::Promised { is_partial, .. }) = self;
+        let (Self::Call { is_partial, .. } | Self::Served { is_partial, .. } | Self::Promised { is_partial, .. }) =
+            self;
         is_partial
     }
 

@@ -3,6 +3,7 @@
 mod apps;
 mod bounds;
 mod claim;
+mod desk;
 mod model;
 mod opening;
 mod resets;

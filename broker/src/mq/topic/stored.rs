@@ -33,8 +33,8 @@ impl Stored<'_> {
         }
     }
 
-    /// In MessagePack: a map of five, each with its name.
-    fn write(&self, out: &mut Vec<u8>) {
+    /// Appends it in MessagePack: a map of five, each with its name.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"\x85\xa5topic");
         text(out, self.topic);
         out.extend_from_slice(b"\xa6offset");

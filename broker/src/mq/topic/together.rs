@@ -34,6 +34,11 @@ impl<T> Coming<T> {
         &self.topic
     }
 
+    /// Of its message.
+    pub(crate) fn bytes(&self) -> usize {
+        self.message.content.len()
+    }
+
     pub(crate) fn whose(self) -> T {
         self.whose
     }

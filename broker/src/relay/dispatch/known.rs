@@ -139,6 +139,8 @@ pub(super) struct Foreseen {
     pub place: Option<Place>,
     pub has_mime: bool,
     pub well_formed: usize,
+    /// It may go over the desk of who serves it.
+    pub is_direct: bool,
 }
 
 /// The request that was looked up last on this thread, of whatever link: the next one often has the same metadata.
@@ -239,7 +241,10 @@ impl Known {
         for (metadata, route) in requests.take(AHEAD) {
             if let Some(hash) = self.key.hash(route.bytes()) {
                 let Route { has_mime, well_formed, .. } = route;
-                ahead.requests.push((metadata.as_ptr().addr(), Foreseen { place: None, has_mime, well_formed }));
+                ahead.requests.push((
+                    metadata.as_ptr().addr(),
+                    Foreseen { place: None, has_mime, well_formed, is_direct: false },
+                ));
                 ahead.routes.push(hash);
             }
         }
@@ -343,12 +348,17 @@ mod tests {
         known.routes.0.retain(|slot| slot.at != 3);
         known.routes.remember([1, 2, 3], u32::MAX, usize::MAX);
         let mut ahead = known.foresee(routes());
-        let mut found = |nth: usize| ahead.find(requests[nth], Form::Routing).map(|found| found.place.map(|place| place.at));
+        let mut found =
+            |nth: usize| ahead.find(requests[nth], Form::Routing).map(|found| found.place.map(|place| place.at));
         assert_eq!([found(0), found(1), found(2)], [Some(Some(7)), Some(None), Some(Some(CACHED as u32))]);
         assert_eq!(found(1), None, "its turn is over");
         assert_eq!([found(5), found(4)], [Some(Some(0)), None], "others may be left out");
         let copy = requests[0].to_vec();
-        assert_eq!(known.foresee(routes()).find(&copy, Form::Routing), None, "another place in memory is another request");
+        assert_eq!(
+            known.foresee(routes()).find(&copy, Form::Routing),
+            None,
+            "another place in memory is another request"
+        );
         let all: Vec<_> = (0..2 * AHEAD).map(|_| requests[0]).collect();
         let ahead = known.foresee(all.iter().map(|metadata| (*metadata, Route::read(metadata, Form::Routing))));
         assert_eq!(ahead.requests.len(), AHEAD);
@@ -358,7 +368,7 @@ mod tests {
     fn a_request_that_has_the_metadata_of_the_one_before_is_known() {
         let table = table(false);
         let [place, ..] = places(&table);
-        let known = Foreseen { place: Some(place), has_mime: true, well_formed: 3 };
+        let known = Foreseen { place: Some(place), has_mime: true, well_formed: 3, is_direct: false };
         let mut ahead = Ahead::default();
         let find = |ahead: &mut Ahead, metadata: &[u8], form| ahead.find(metadata, form);
         assert_eq!(find(&mut ahead, b"a.A", Form::Routing), None);

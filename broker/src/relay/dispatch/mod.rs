@@ -21,4 +21,4 @@ pub(crate) use gathering::{Gathering, is_incomplete};
 pub(crate) use known::Ahead;
 pub(crate) use open::{Dispatch, Growth, Plan};
 pub(crate) use reframe::{Framing, cut};
-pub(crate) use route::{CALLER_MIME, Route};
+pub(crate) use route::{CALLER_MIME, DEADLINE, Route};

@@ -6,7 +6,7 @@ use super::gathering::Held;
 use super::known::{self, Ahead, Foreseen};
 use super::reframe::Framing;
 use super::route::Route;
-use crate::link::{Begin, Form, Link, Opened, Opening, Packet, Refusal, Serial, Step, Touched};
+use crate::link::{Begin, Form, Link, Opened, Opening, Packet, Refusal, Serial, Step, Ticket, Touched};
 use crate::metrics::{CloseReason, Interaction, LinkKind, Meters};
 use crate::relay::Relay;
 use crate::routing::{App, Asked, Endpoint, Endpoints, Place, RouteKey, Table, hash, pick};
@@ -47,6 +47,8 @@ pub(crate) struct Dispatch {
 pub(crate) struct Plan {
     pub to: Arc<Link>,
     pub growth: Option<Growth>,
+    /// It may go over the desk of that link.
+    pub is_direct: bool,
 }
 
 /// What is added to the metadata of a planned request.
@@ -184,8 +186,8 @@ impl Dispatch {
         }
         let foreseen = ahead
             .find(metadata, form)
-            .and_then(|found| Some((table.at(found.place?)?, found.has_mime, found.well_formed)));
-        let (endpoints, has_mime, well_formed) = match foreseen {
+            .and_then(|found| Some((table.at(found.place?)?, found.has_mime, found.well_formed, found.is_direct)));
+        let (endpoints, has_mime, well_formed, is_direct) = match foreseen {
             Some(found) => found,
             None => {
                 let route = Route::read(metadata, form);
@@ -193,9 +195,11 @@ impl Dispatch {
                     return None;
                 }
                 let place = Self::place_of(table, &route)?;
-                let Route { has_mime, well_formed, .. } = route;
-                ahead.found(metadata, form, Foreseen { place: Some(place), has_mime, well_formed });
-                (table.at(place)?, has_mime, well_formed)
+                let (endpoints, Route { has_mime, well_formed, .. }) = (table.at(place)?, route);
+                let desk = endpoints.list.first().and_then(|first| first.link.desk());
+                let is_direct = form == Form::Composite && desk.is_some_and(|desk| desk.knows(metadata));
+                ahead.found(metadata, form, Foreseen { place: Some(place), has_mime, well_formed, is_direct });
+                (endpoints, has_mime, well_formed, is_direct)
             }
         };
         let rng = &mut self.rng;
@@ -210,7 +214,8 @@ impl Dispatch {
         let lacks_mime = form == Form::Composite && !has_mime && !self.link.dialect.data_entry.is_empty();
         let growth = Growth { has_caller: self.tells(&picked.link), at: lacks_mime.then_some(well_formed) };
         let is_grown = growth.has_caller || growth.at.is_some();
-        Some(Plan { to: picked.link.clone(), growth: is_grown.then_some(growth) })
+        let is_direct = is_direct && step.kind == FrameType::RequestResponse;
+        Some(Plan { to: picked.link.clone(), growth: is_grown.then_some(growth), is_direct })
     }
 
     /// Where the table has who serves a route, if any instance of theirs will do; the route is remembered.
@@ -370,6 +375,7 @@ impl Dispatch {
             }
         };
         match self.link.with(touched, |state| state.begin(stream, step)) {
+            Begin::Started { serial, .. } if self.ask(step, serial, &request, &found, touched) => None,
             Begin::Started { serial, share, size } => {
                 self.place(request, Opening { step, serial, share, size }, &found, Vec::new(), None, touched)
             }
@@ -378,6 +384,35 @@ impl Dispatch {
                 let failure = Failure::rejected(refusal, "this connection", self.link.retry_after());
                 self.fail(stream, step, failure, touched);
                 None
+            }
+        }
+    }
+
+    /// Hands a request over the desk of who serves it, if it can be.
+    fn ask(
+        &self,
+        step: Step,
+        serial: Serial,
+        request: &Request<'_, '_>,
+        found: &Found<'_>,
+        touched: &mut Touched,
+    ) -> bool {
+        let is_whole = step.kind == FrameType::RequestResponse && !step.follows() && request.gathered.is_none();
+        let first = found.endpoints.list.first().filter(|_| is_whole && self.link.dialect.form == Form::Composite);
+        let Some(desk) = first.and_then(|first| first.link.desk()) else { return false };
+        let is_known = request.metadata().is_some_and(|metadata| desk.knows(metadata));
+        if !is_known || !self.link.with(touched, |state| state.is_direct()) {
+            return false;
+        }
+        let ticket = Ticket::new(self.link.clone(), request.stream, serial);
+        match desk.take(request.packet.view().data(), ticket) {
+            Ok(()) => {
+                desk.taken();
+                true
+            }
+            Err(ticket) => {
+                ticket.give_back();
+                false
             }
         }
     }
@@ -409,6 +444,9 @@ impl Dispatch {
             let packet = reframed.as_mut().unwrap_or(&mut *request.packet);
             match link.with_lease(touched, |state| state.open(from, opening, packet)) {
                 Ok(opened) => {
+                    if link.desk().is_some() {
+                        self.link.with(touched, |state| state.detour(stream, step));
+                    }
                     if !step.is_single() {
                         match self.link.with(touched, |state| state.fill(stream, serial, link.clone(), opened)) {
                             Ok(effect) => effect.into_iter().for_each(|effect| touched.apply(effect)),

@@ -9,7 +9,7 @@ pub(crate) const CALLER_MIME: &[u8] = b"message/x.towline.caller.v0";
 pub(crate) const CALLER: Mime<'static> = Mime::Name(CALLER_MIME);
 
 /// The entry that carries a deadline: u32 big-endian, milliseconds left.
-const DEADLINE: Mime<'static> = Mime::Name(b"message/x.towline.deadline.v0");
+pub(crate) const DEADLINE: Mime<'static> = Mime::Name(b"message/x.towline.deadline.v0");
 /// Composite entries read of one request.
 pub(super) const MAX_ENTRIES: usize = 64;
 

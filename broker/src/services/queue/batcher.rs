@@ -1,40 +1,71 @@
 //! Calls of `publish` that came together, stored together.
 
+use crate::link::{Answers, Ticket};
 use crate::mq::{Coming, Folder, Incoming, Queues, Spare, Stored, Together, Topic};
 use parking_lot::Mutex;
+use rsocket::ErrorCode;
 use std::future::poll_fn;
 use std::sync::Arc;
+use tokio::runtime::Handle;
 use towline_service_api::__private::Later;
 use towline_service_api::builtin::{Confirmation, Durability, Message, QueueError};
+use towline_service_api::{Encoding, RpcError, ServiceError};
 
 /// Calls for which memory is kept while nothing is published.
 const KEPT: usize = 256;
+/// Bytes that wait to be stored, above which calls come over the link, where what waits counts against the relay's budget.
+const WAITING: usize = 8 << 20;
 
 /// Whoever hears of what became of one message.
 pub(super) enum Done {
-    /// A call, which is answered.
+    /// A call over the desk.
+    Ticket(Ticket),
+    /// A call over the link.
     Call(Later),
     /// Anybody else.
     Other(Box<dyn FnOnce(Result<Confirmation, QueueError>) + Send>),
 }
 
 impl Done {
-    fn tell(self, outcome: Result<Confirmation, QueueError>) {
+    fn stored(self, outcome: Result<Stored<'_>, QueueError>, answers: &mut Answers) {
         match self {
-            Self::Call(later) => later.answer(outcome),
-            Self::Other(tell) => tell(outcome),
-        }
-    }
-
-    fn stored(self, outcome: Result<Stored<'_>, QueueError>) {
-        match self {
+            Self::Ticket(ticket) => answer(ticket, outcome, Stored::write, answers),
             Self::Call(later) => later.answer_as(outcome, Stored::encode),
             Self::Other(tell) => tell(outcome.map(Into::into)),
         }
     }
 
+    fn tell(self, outcome: Result<Confirmation, QueueError>) {
+        match self {
+            Self::Ticket(ticket) => {
+                let write = |told: &Confirmation, out: &mut Vec<u8>| {
+                    // It has a form.
+                    out.extend_from_slice(&Encoding::MessagePack.encode(told).unwrap_or_default());
+                };
+                answer(ticket, outcome, write, &mut Answers::default());
+            }
+            Self::Call(later) => later.answer(outcome),
+            Self::Other(tell) => tell(outcome),
+        }
+    }
+
     pub(super) fn refuse(self, error: QueueError) {
-        self.tell(Err(error));
+        self.stored(Err(error), &mut Answers::default());
+    }
+}
+
+fn answer<T>(
+    ticket: Ticket,
+    outcome: Result<T, QueueError>,
+    write: impl FnOnce(&T, &mut Vec<u8>),
+    answers: &mut Answers,
+) {
+    match outcome {
+        Ok(value) => answers.payload(ticket, |out| write(&value, out)),
+        Err(error) => {
+            let RpcError { code, message, .. } = error.into_rpc();
+            answers.fail(ticket, ErrorCode(code), &message);
+        }
     }
 }
 
@@ -43,9 +74,20 @@ impl Done {
 /// What is published while the connection is read is stored once that is done, or before whatever else is published.
 pub(super) struct Batcher {
     folder: Arc<Folder>,
-    waiting: Mutex<Vec<Coming<Done>>>,
+    /// Where what waits is stored.
+    runtime: Handle,
+    waiting: Mutex<Waiting>,
     /// Held by whoever stores what waits: the order of the calls is that of the messages.
     turn: Mutex<Turn>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    calls: Vec<Coming<Done>>,
+    /// Of their messages.
+    bytes: usize,
+    /// Somebody will store them.
+    is_due: bool,
 }
 
 /// Memory for what waits next, and for what is stored; all of it empty.
@@ -56,8 +98,8 @@ struct Turn {
 }
 
 impl Batcher {
-    pub(super) fn new(folder: Arc<Folder>) -> Self {
-        Self { folder, waiting: Mutex::default(), turn: Mutex::default() }
+    pub(super) fn new(folder: Arc<Folder>, runtime: Handle) -> Self {
+        Self { folder, runtime, waiting: Mutex::default(), turn: Mutex::default() }
     }
 
     /// Stores a message, and tells what became of it.
@@ -90,19 +132,38 @@ impl Batcher {
     }
 
     /// Stores a message that was read and is due.
-    pub(super) fn take(self: &Arc<Self>, coming: Coming<Done>) {
+    fn take(self: &Arc<Self>, coming: Coming<Done>) {
+        self.waiting.lock().push(coming);
+        self.wake();
+    }
+
+    /// The same for a call over the desk, once [`Self::wake`] is called.
+    ///
+    /// # Errors
+    /// Too much waits already.
+    pub(super) fn take_if_room(&self, topic: Arc<Topic>, message: Incoming, ticket: Ticket) -> Result<(), Ticket> {
         let mut waiting = self.waiting.lock();
-        waiting.push(coming);
-        if waiting.len() == 1 {
-            drop(waiting);
+        if waiting.bytes > WAITING {
+            return Err(ticket);
+        }
+        waiting.push(Coming::new(topic, message, None, Done::Ticket(ticket)));
+        Ok(())
+    }
+
+    /// Lets what waits be stored.
+    pub(super) fn wake(self: &Arc<Self>) {
+        let mut waiting = self.waiting.lock();
+        let is_due = std::mem::replace(&mut waiting.is_due, true);
+        drop(waiting);
+        if !is_due {
             let batcher = self.clone();
-            tokio::spawn(async move { batcher.flush() });
+            self.runtime.spawn(async move { batcher.flush() });
         }
     }
 
     /// The topic of a name: most often that of the message before.
     pub(super) fn topic(&self, name: &str) -> Result<Arc<Topic>, QueueError> {
-        let last = self.waiting.lock().last().map(Coming::topic).filter(|topic| *topic.name == *name).cloned();
+        let last = self.waiting.lock().calls.last().map(Coming::topic).filter(|topic| *topic.name == *name).cloned();
         match last {
             Some(topic) => Ok(topic),
             None => self.folder.queues_for(name)?.topic(name),
@@ -112,20 +173,34 @@ impl Batcher {
     /// Stores what waits: what is published now is behind it.
     pub(super) fn flush(&self) {
         let mut turn = self.turn.lock();
-        std::mem::swap(&mut turn.waiting, &mut *self.waiting.lock());
+        {
+            let mut waiting = self.waiting.lock();
+            std::mem::swap(&mut turn.waiting, &mut waiting.calls);
+            (waiting.bytes, waiting.is_due) = (0, false);
+        }
         store(&mut turn);
         turn.waiting.shrink_to(KEPT);
         turn.spare.shrink_to(KEPT);
     }
 }
 
+impl Waiting {
+    fn push(&mut self, coming: Coming<Done>) {
+        self.bytes += coming.bytes();
+        self.calls.push(coming);
+    }
+}
+
 fn store(turn: &mut Turn) {
     let (stored, refused) = Together::store(&mut turn.waiting, &mut turn.spare, false);
-    refused.into_iter().for_each(|(coming, error)| coming.whose().refuse(error));
+    let mut answers = Answers::default();
+    refused.into_iter().for_each(|(coming, error)| coming.whose().stored(Err(error), &mut answers));
+    drop(answers);
     for mut together in stored {
         tokio::spawn(async move {
             let outcome = poll_fn(|cx| together.poll_reached(cx)).await;
-            together.tell(outcome, |done, told| done.stored(told));
+            let mut answers = Answers::default();
+            together.tell(outcome, |done, told| done.stored(told, &mut answers));
         });
     }
 }

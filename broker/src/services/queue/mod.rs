@@ -1,11 +1,12 @@
 //! `towline.Queue`, over the topics of this broker.
 //!
 //! ```text
-//!  publishing   calls of `publish`, without a task each        batcher   .. stored together        pipeline   a channel of them
-//!  plain        most of them, read where they lie
+//!  desk         most calls of `publish`, straight from the relay        plain   .. read where they lie
+//!  publishing   all others, without a task each        batcher   .. stored together        pipeline   a channel of them
 //! ```
 
 mod batcher;
+mod desk;
 mod pipeline;
 mod plain;
 mod publishing;
@@ -13,11 +14,13 @@ mod publishing;
 use super::caller::Caller;
 use crate::mq::{Ack, Dispatcher, Folder, Member, Queues, Settling, Topic, code, invalid_options};
 use batcher::{Batcher, Done};
+pub(in crate::services) use desk::Desk;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use pipeline::Pipeline;
 pub(in crate::services) use publishing::Publishing;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use towline_service_api::builtin::{
     Confirmation, ConsumeOptions, Delivery, Durability, GroupMode, Message, OnFull, Placement, Queue, QueueError,
@@ -38,9 +41,14 @@ pub(in crate::services) struct Topics {
 }
 
 impl Topics {
-    pub(in crate::services) fn new(folder: Arc<Folder>) -> Self {
-        let batcher = Arc::new(Batcher::new(folder.clone()));
+    /// `runtime`: where what is published is stored.
+    pub(in crate::services) fn new(folder: Arc<Folder>, runtime: Handle) -> Self {
+        let batcher = Arc::new(Batcher::new(folder.clone(), runtime));
         Self { folder, batcher }
+    }
+
+    pub(in crate::services) fn desk(&self) -> Arc<Desk> {
+        Arc::new(Desk::new(self.batcher.clone()))
     }
 
     /// A topic, in which all is stored that was published before.

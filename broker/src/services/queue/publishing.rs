@@ -3,12 +3,10 @@
 
 use super::Topics;
 use super::batcher::{Batcher, Done};
-use super::plain;
-use crate::mq::Coming;
 use std::sync::Arc;
 use towline_service_api::__private::Incoming;
 use towline_service_api::builtin::QueueServer;
-use towline_service_api::{Contract, Dispatch, Encoding, Interaction, Reply, Request, RpcError};
+use towline_service_api::{Contract, Dispatch, Interaction, Reply, Request, RpcError};
 
 /// See the module.
 pub(in crate::services) struct Publishing {
@@ -38,21 +36,8 @@ impl Dispatch for Publishing {
         if method != PUBLISH || interaction != Interaction::RequestResponse {
             return self.server.dispatch(method, interaction, request);
         }
-        let plain = if request.encoding == Encoding::MessagePack { plain::read(&request.arguments) } else { None };
-        let plain = plain.map(|(topic, body)| {
-            let topic = self.batcher.topic(topic)?;
-            topic.read_body(body).map(|message| (topic, message))
-        });
         let incoming = Incoming::open(self.contract(), self.publish, interaction, request)?;
         let batcher = self.batcher.clone();
-        match plain {
-            Some(Ok((topic, message))) => {
-                let taken = move |done| batcher.take(Coming::new(topic, message, None, Done::Call(done)));
-                return Ok(incoming.later(taken));
-            }
-            Some(Err(error)) => return Ok(incoming.later(move |done| Done::Call(done).refuse(error))),
-            None => {}
-        }
         let mut arguments = incoming.arguments::<3>()?;
         let topic: String = arguments.take(0)?;
         let (topic, message, durability) = (self.batcher.topic(&topic), arguments.take(1)?, arguments.take(2)?);

@@ -364,14 +364,7 @@ impl Front {
     }
 
     /// The same for a topic, whose next message gets this offset.
-    fn show_below(
-        &mut self,
-        topic: TopicId,
-        next: Offset,
-        durability: Durability,
-        time: u64,
-        now: &mut Shown,
-    ) -> bool {
+    fn show_below(&mut self, topic: TopicId, next: Offset, durability: Durability, time: u64, now: &mut Shown) -> bool {
         let is_weak = durability < Durability::Disk;
         let is_reserved = is_weak && self.reserve(topic, next - 1, time);
         let shown = match durability {
