@@ -37,7 +37,7 @@ pub(super) fn run(args: &FsckArgs) -> Result<ExitCode, Failure> {
 pub(super) fn refused(error: FolderError) -> Failure {
     let next = match &error {
         FolderError::Missing(_) => "name the folder with --data",
-        FolderError::Refused(_) | FolderError::Disk { .. } => "see --data",
+        FolderError::Refused(_) | FolderError::Disk { .. } | FolderError::Full { .. } => "see --data",
     };
     Failure { code: 2, problems: vec![Problem::new("data folder", error.to_string(), next)] }
 }

@@ -55,7 +55,11 @@ impl Log {
     /// Another process has it, the system refuses, or it was written by another version.
     pub fn open_folder(folder: &Path, settings: Settings) -> Result<Self, FolderError> {
         let disk = RealDisk::open(folder)?;
-        let failed = |error| FolderError::Disk { folder: folder.to_owned(), error };
+        let needed = settings.segment >> 20;
+        let failed = |error: io::Error| match error.kind() {
+            io::ErrorKind::StorageFull => FolderError::Full { folder: folder.to_owned(), needed },
+            _ => FolderError::Disk { folder: folder.to_owned(), error },
+        };
         Self::open(Arc::new(disk), settings).map_err(failed)
     }
 }

@@ -26,6 +26,14 @@ pub enum FolderError {
     /// Somebody else has it, or the system refuses.
     #[error("{0}")]
     Refused(String),
+    /// There is no room for what an opening writes, and none is kept in reserve any more. Nothing was changed.
+    #[error("the volume of the data folder {} is full: {needed} MiB have to be free to open it, what is in it is kept", folder.display())]
+    Full {
+        /// Which.
+        folder: PathBuf,
+        /// Mebibytes.
+        needed: u64,
+    },
     /// The disk, or a file of another version.
     #[error("the data folder {}: {error}", folder.display())]
     Disk {

@@ -3,6 +3,7 @@
 use super::support::{batch, create, publish};
 use crate::store::log::core::Settings;
 use crate::store::log::engine::Log;
+use crate::store::log::fsck::FolderError;
 use crate::store::{Durability, Limits, Op, Store, StoreError, TopicId};
 use std::fs;
 use std::io::Write;
@@ -80,6 +81,10 @@ async fn take_rest(log: &Log, others: &Path) {
         before = Some(log.stats().free_bytes);
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
+    take_what_is_left(others);
+}
+
+fn take_what_is_left(others: &Path) {
     let mut others = fs::File::create(others).expect("there is room for a name");
     while others.write_all(&[1; 4096]).is_ok() {}
 }
@@ -134,6 +139,48 @@ fn a_full_volume_refuses_messages_alone_and_takes_them_when_there_is_room() {
         log.close().await;
         drop(log);
         assert_eq!(count(&start(&folder.join("data"))).await, before);
+    });
+}
+
+/// Each opening after a kill takes a file that is kept in reserve, as long as there is one.
+#[test]
+fn a_folder_on_a_volume_without_any_room_opens_from_its_reserve_and_then_says_what_it_needs() {
+    let Some(folder) = volume("no-room") else { return };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (data, others) = (folder.join("data"), |nth: usize| folder.join(format!("others-{nth}")));
+        let log = start(&data);
+        keep(&log, create(TOPIC, Durability::Disk)).await.expect("a topic is made");
+        for _ in 0..20 {
+            keep(&log, publish(TOPIC, b"x")).await.expect("it is kept");
+        }
+        let is_spare = |file: &fs::DirEntry| file.file_name().to_string_lossy().starts_with("spare");
+        let spares = || fs::read_dir(&data).expect("it can be listed").filter(|file| is_spare(file.as_ref().unwrap()));
+        let begun = Instant::now();
+        while spares().count() < settings().spares {
+            assert!(begun.elapsed() < Duration::from_secs(30), "its reserve is made");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        drop(log);
+        let (mut opened, mut refused) = (0, None);
+        for nth in 0..8 {
+            take_what_is_left(&others(nth));
+            match Log::open_folder(&data, settings()) {
+                Ok(log) => {
+                    assert_eq!(count(&log).await, 20);
+                    opened += 1;
+                }
+                Err(error) => {
+                    refused = Some((nth, error));
+                    break;
+                }
+            }
+        }
+        let (last, error) = refused.expect("the reserve has an end");
+        assert!(opened > 0, "there is a reserve");
+        assert!(matches!(error, FolderError::Full { .. }), "{error}");
+        (0..=last).for_each(|nth| drop(fs::remove_file(others(nth))));
+        assert_eq!(count(&start(&data)).await, 20, "once there is room, all of it is there");
     });
 }
 
