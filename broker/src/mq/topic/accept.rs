@@ -126,8 +126,7 @@ impl Topic {
 
     /// Bytes a message has at most, and milliseconds it lives, if it does not say.
     fn bounds(&self) -> (u64, Option<u64>) {
-        let config = &self.rest.read().config;
-        (config.max_message_bytes.unwrap_or(u64::MAX), config.ttl_ms.filter(|ttl| *ttl > 0))
+        (self.rules.max_bytes(), self.rules.ttl())
     }
 
     fn check_size(&self, content: &Bytes, max: u64) -> Result<(), QueueError> {
@@ -150,7 +149,7 @@ impl Topic {
     /// `topic-paused`, `unknown-topic`.
     pub(crate) fn check_open(&self) -> Result<(), QueueError> {
         self.check_alive()?;
-        if self.rest.read().paused { Err(self.paused()) } else { Ok(()) }
+        if self.rules.is_paused() { Err(self.paused()) } else { Ok(()) }
     }
 
     fn paused(&self) -> QueueError {
@@ -163,12 +162,9 @@ impl Topic {
     /// `topic-paused`, `unknown-topic`, `invalid-message`.
     pub(super) fn admit(&self, asked: Option<Durability>) -> Result<store::Durability, QueueError> {
         self.check_alive()?;
-        let (paused, own) = {
-            let rest = self.rest.read();
-            (rest.paused, rest.config.durability.unwrap_or_default())
-        };
+        let own = self.rules.durability();
         match asked {
-            _ if paused => Err(self.paused()),
+            _ if self.rules.is_paused() => Err(self.paused()),
             Some(asked) if own == Durability::Memory && asked != own => {
                 Err(refusal::invalid_message("a topic in memory stores nothing: leave durability out"))
             }

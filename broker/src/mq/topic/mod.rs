@@ -10,6 +10,7 @@ mod awaited;
 mod groups;
 mod intake;
 mod keep;
+mod rules;
 mod stored;
 mod together;
 
@@ -30,9 +31,10 @@ use crate::store::{
 use bytes::Bytes;
 use intake::{GAP, Intake};
 use parking_lot::{Mutex, RwLock};
+use rules::Rules;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use towline_service_api::builtin::{GroupStatus, QueueError, TopicConfig, TopicStatus};
 
 /// Offsets a recovery leaves out, most often.
@@ -44,12 +46,12 @@ pub(crate) struct Topic {
     pub(crate) id: TopicId,
     pub(crate) name: Arc<str>,
     shared: Arc<Shared>,
+    rules: Rules,
     rest: RwLock<TopicRest>,
     groups: RwLock<BTreeMap<String, Arc<Dispatcher>>>,
     intake: Mutex<Intake>,
     /// One at a time creates groups.
     creating: tokio::sync::Mutex<()>,
-    is_deleted: AtomicBool,
     /// Its messages that are not due yet, once there was one.
     pub(in crate::mq) schedule: tokio::sync::OnceCell<Arc<Schedule>>,
     /// Before then no message is too old, milliseconds.
@@ -80,11 +82,11 @@ impl Topic {
             id,
             name,
             shared: shared.clone(),
+            rules: Rules::new(&rest),
             rest: RwLock::new(rest),
             groups: RwLock::new(groups),
             intake: Mutex::new(intake),
             creating: tokio::sync::Mutex::default(),
-            is_deleted: AtomicBool::new(false),
             schedule: tokio::sync::OnceCell::new(),
             age_due: AtomicU64::new(0),
         })
@@ -105,7 +107,7 @@ impl Topic {
     }
 
     pub(crate) fn durability(&self) -> store::Durability {
-        settings::stored(self.rest.read().config.durability.unwrap_or_default())
+        settings::stored(self.rules.durability())
     }
 
     /// Sets it to something else: in the store first.
@@ -115,6 +117,7 @@ impl Topic {
     pub(crate) async fn set(&self, rest: TopicRest) -> Result<(), QueueError> {
         let settings = to_settings(&self.name, &rest);
         self.commit(vec![Op::PutTopic { topic: self.id, settings }]).await?;
+        self.rules.set(&rest);
         *self.rest.write() = rest;
         self.intake.lock().allowance = None;
         self.age_due.store(0, Ordering::Relaxed);
@@ -207,7 +210,7 @@ impl Topic {
 
     /// It is deleted: nothing is taken any more, and all members end.
     pub(crate) fn end(&self) {
-        self.is_deleted.store(true, Ordering::SeqCst);
+        self.rules.end();
         self.end_schedule();
         let gone = QueueError::UnknownTopic { topic: self.name.to_string() };
         self.groups().iter().for_each(|group| group.end(gone.clone()));
@@ -221,7 +224,7 @@ impl Topic {
     }
 
     fn check_alive(&self) -> Result<(), QueueError> {
-        if self.is_deleted.load(Ordering::SeqCst) {
+        if self.rules.is_deleted() {
             return Err(QueueError::UnknownTopic { topic: self.name.to_string() });
         }
         Ok(())
@@ -269,11 +272,7 @@ impl Topic {
 
     /// Counts what was appended.
     fn add(&self, intake: &mut Intake, first: Offset, messages: u64, bytes: u64) {
-        let most = {
-            let config = &self.rest.read().config;
-            config.max_depth_bytes.unwrap_or_default().max(config.retention_bytes.unwrap_or_default())
-        };
-        if let Some(mark) = intake.add(self.id, first, messages, bytes, most) {
+        if let Some(mark) = intake.add(self.id, first, messages, bytes, self.rules.kept_bytes()) {
             // If it is lost, the next one says as much.
             let batch = Batch { ops: vec![mark], now: self.shared.clock.now() };
             let _ = self.shared.store.append(batch, store::Durability::Os);

@@ -18,6 +18,9 @@ use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
 use tokio::sync::oneshot;
 
+#[cfg(test)]
+mod tests;
+
 /// Who waits for a batch.
 #[derive(Debug)]
 pub(crate) struct Waiter {
@@ -87,6 +90,22 @@ struct Reserved {
     asked: Offset,
     /// The head when it was, and the time.
     since: (Offset, u64),
+}
+
+impl Reserved {
+    /// Half of the last block is used once this offset is.
+    fn is_due(&self, offset: Offset) -> bool {
+        let block = self.asked.saturating_sub(self.since.0).max(RESERVE);
+        offset + block / 2 >= self.asked
+    }
+}
+
+/// What an append has to know of a topic.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    durability: Durability,
+    /// If it is weaker than `disk`.
+    reserved: Option<Reserved>,
 }
 
 /// The least offsets that are reserved at once.
@@ -183,6 +202,10 @@ impl Front {
         durability: Durability,
     ) -> Appended<Result<Vec<Placed>, StoreError>> {
         self.receive(durability, |front, shown, wait| {
+            let known = batch.ops.first().and_then(|first| front.look(first.topic()));
+            if let Some(offsets) = front.add_run(&batch.ops, known, batch.now, durability, shown, wait) {
+                return Ok(offsets.map(Placed::At).collect());
+            }
             let mut placed = Vec::new();
             front.add(&batch.ops, batch.now, durability, &mut placed, shown, wait)?;
             Ok(placed)
@@ -198,8 +221,11 @@ impl Front {
     ) -> Appended<Vec<Result<Option<Placed>, StoreError>>> {
         self.receive(durability, |front, shown, wait| {
             let mut each = Vec::with_capacity(ops.len());
-            for run in ops.chunk_by(|a, b| a.topic() == b.topic()) {
-                if let Some(offsets) = front.add_run(run, now, durability, shown, wait) {
+            // All are looked at before any is added to: of many topics, what is in no cache is waited for together.
+            let runs = ops.chunk_by(|a, b| a.topic() == b.topic());
+            let runs: Vec<_> = runs.map(|run| (run, front.look(run[0].topic()))).collect();
+            for (run, known) in runs {
+                if let Some(offsets) = front.add_run(run, known, now, durability, shown, wait) {
                     each.extend(offsets.map(|offset| Ok(Some(Placed::At(offset)))));
                     continue;
                 }
@@ -213,11 +239,12 @@ impl Front {
         })
     }
 
-    /// Adds messages of one topic of which each is a batch, with one look at the topic for all of them: if they can be kept
-    /// and fit one group. Nothing is done otherwise, nor if one may have come before, or they are kept in memory alone.
+    /// Adds messages of one topic with one look at it for all of them, if they can be kept and fit one group. Nothing is done
+    /// otherwise, nor if there is something else among them, one may have come before, or they are kept in memory alone.
     fn add_run(
         &mut self,
         run: &[Op],
+        known: Option<Known>,
         now: u64,
         asked: Durability,
         shown: &mut Shown,
@@ -225,19 +252,27 @@ impl Front {
     ) -> Option<Range<Offset>> {
         let (topic, bytes) = (run.first()?.topic(), size(run));
         let is_open = self.stopped.is_none() && self.spent.is_none() && self.full.is_none();
-        if !is_open || bytes > self.group_max - group::HEADER {
+        let is_run = run.iter().all(|op| op.topic() == topic && op.plain().is_some());
+        if !is_open || !is_run || bytes > self.group_max - group::HEADER {
             return None;
         }
-        let of_topic = self.state.durability(topic).filter(|durability| *durability > Durability::Memory)?;
+        let Known { durability: of_topic, reserved } = known.filter(|known| known.durability > Durability::Memory)?;
         if self.open.bytes.len() + bytes > self.group_max {
             self.close_open();
         }
         let Self { state, open, .. } = self;
-        let offsets = state.append_run(topic, run, now, &mut |record| record.encode(&mut open.bytes))?;
+        let contents = run.iter().filter_map(Op::plain);
+        let offsets = state.append_run(topic, contents, now, &mut |record| record.encode(&mut open.bytes))?;
         self.open.messages += run.len() as u64;
-        let must_sync = self.show_below(topic, offsets.end, of_topic, now, shown);
-        wait.add(must_sync, asked.max(of_topic));
+        let is_reserved = self.show_below(topic, offsets.end, of_topic, reserved, now, shown);
+        wait.add(!is_reserved, asked.max(of_topic));
         Some(offsets)
+    }
+
+    fn look(&self, topic: TopicId) -> Option<Known> {
+        let durability = self.state.durability(topic)?;
+        let reserved = if durability < Durability::Disk { self.reserved.get(&topic).copied() } else { None };
+        Some(Known { durability, reserved })
     }
 
     /// Gives whoever appends a receipt of what it adds.
@@ -358,15 +393,22 @@ impl Front {
             };
             self.open.messages += 1;
             let durability = self.state.durability(topic).unwrap_or_default();
-            must_sync |= self.show_below(topic, offset + 1, durability, time, now);
+            must_sync |= !self.show_below(topic, offset + 1, durability, None, time, now);
         }
         must_sync
     }
 
-    /// The same for a topic, whose next message gets this offset.
-    fn show_below(&mut self, topic: TopicId, next: Offset, durability: Durability, time: u64, now: &mut Shown) -> bool {
-        let is_weak = durability < Durability::Disk;
-        let is_reserved = is_weak && self.reserve(topic, next - 1, time);
+    /// The same for a topic, whose next message gets this offset. True if that was not used before it was reserved.
+    fn show_below(
+        &mut self,
+        topic: TopicId,
+        next: Offset,
+        durability: Durability,
+        known: Option<Reserved>,
+        time: u64,
+        now: &mut Shown,
+    ) -> bool {
+        let is_reserved = durability == Durability::Disk || self.reserve(topic, next - 1, known, time);
         let shown = match durability {
             Durability::Memory if is_reserved => now,
             Durability::Os if is_reserved => &mut self.open.shown_written,
@@ -377,14 +419,16 @@ impl Front {
             Some((last, below)) if *last == topic => *below = next,
             _ => shown.push((topic, next)),
         }
-        is_weak && !is_reserved
+        is_reserved
     }
 
     /// Reserves the next block of a topic's offsets once half of the last one is used; true if this one may be used.
-    fn reserve(&mut self, topic: TopicId, offset: Offset, now: u64) -> bool {
+    fn reserve(&mut self, topic: TopicId, offset: Offset, known: Option<Reserved>, now: u64) -> bool {
+        if let Some(known) = known.filter(|known| !known.is_due(offset)) {
+            return offset < known.certain || mutant::is_on(Mutant::NotReserved);
+        }
         let reserved = self.reserved.entry(topic).or_default();
-        let block = reserved.asked.saturating_sub(reserved.since.0).max(RESERVE);
-        if offset + block / 2 >= reserved.asked {
+        if reserved.is_due(offset) {
             let (head, since) = reserved.since;
             let elapsed = now.saturating_sub(since).max(1);
             let rate = (offset.saturating_sub(head)).saturating_mul(1000) / elapsed;

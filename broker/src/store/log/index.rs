@@ -5,6 +5,7 @@
 use super::sequence::Sequence;
 use crate::store::{Offset, TopicId};
 use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 use std::collections::VecDeque;
 
 #[cfg(test)]
@@ -13,8 +14,16 @@ mod tests;
 /// Places of messages, by topic and offset.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
-    topics: HashMap<TopicId, VecDeque<Chunk>>,
+    topics: HashMap<TopicId, Chunks>,
     positions: usize,
+}
+
+/// Those of one topic, in order.
+#[derive(Debug)]
+struct Chunks {
+    before: VecDeque<Chunk>,
+    /// Beside the topic's id, as every message that comes goes there.
+    last: Chunk,
 }
 
 /// Consecutive offsets of a topic in one segment.
@@ -31,7 +40,41 @@ struct Chunk {
 /// Messages of a chunk: so few that what is allocated ahead for them is little.
 const CHUNK: usize = 1024;
 
+impl Chunks {
+    fn iter(&self) -> impl Iterator<Item = &Chunk> {
+        self.before.iter().chain([&self.last])
+    }
+
+    /// Chunks that end at or below an offset.
+    fn ended(&self, offset: Offset) -> usize {
+        let before = self.before.partition_point(|chunk| chunk.end() <= offset);
+        before + usize::from(before == self.before.len() && self.last.end() <= offset)
+    }
+
+    fn push(&mut self, chunk: Chunk) {
+        let before = std::mem::replace(&mut self.last, chunk);
+        self.before.push_back(before);
+    }
+
+    /// Keeps those that are wanted; false if none is.
+    fn retain(&mut self, mut is_wanted: impl FnMut(&Chunk) -> bool) -> bool {
+        self.before.retain(&mut is_wanted);
+        if is_wanted(&self.last) {
+            return true;
+        }
+        let last = self.before.pop_back();
+        let is_left = last.is_some();
+        last.into_iter().for_each(|last| self.last = last);
+        is_left
+    }
+}
+
 impl Chunk {
+    fn new(spot: Spot, len: u32) -> Self {
+        let Spot { offset, segment, position } = spot;
+        Self { segment, first: offset, positions: vec![position], bytes: len.into() }
+    }
+
     fn end(&self) -> Offset {
         self.first + self.positions.len() as u64
     }
@@ -67,24 +110,27 @@ impl Stretch {
 impl Index {
     /// Adds a message behind all of its topic; `len` bytes are its record.
     pub(crate) fn push(&mut self, topic: TopicId, spot: Spot, len: u32) {
-        let chunks = self.topics.entry(topic).or_default();
         self.positions += 1;
-        match chunks.back_mut() {
-            Some(last) if last.segment == spot.segment && last.end() == spot.offset && last.positions.len() < CHUNK => {
-                last.positions.push(spot.position);
-                last.bytes += u64::from(len);
+        let chunks = match self.topics.entry(topic) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                new.insert(Chunks { before: VecDeque::new(), last: Chunk::new(spot, len) });
+                return;
             }
-            _ => {
-                let Spot { offset, segment, position } = spot;
-                chunks.push_back(Chunk { segment, first: offset, positions: vec![position], bytes: len.into() });
-            }
+        };
+        let last = &mut chunks.last;
+        if last.segment == spot.segment && last.end() == spot.offset && last.positions.len() < CHUNK {
+            last.positions.push(spot.position);
+            last.bytes += u64::from(len);
+        } else {
+            chunks.push(Chunk::new(spot, len));
         }
     }
 
     /// The first message at or above `from`, and those after it.
     pub(crate) fn from(&self, topic: TopicId, from: Offset) -> impl Iterator<Item = Spot> {
         let chunks = self.topics.get(&topic);
-        let skip = chunks.map_or(0, |chunks| chunks.partition_point(|chunk| chunk.end() <= from));
+        let skip = chunks.map_or(0, |chunks| chunks.ended(from));
         chunks.into_iter().flat_map(move |chunks| chunks.iter().skip(skip)).flat_map(move |chunk| {
             let skip = from.saturating_sub(chunk.first) as usize;
             let places = chunk.positions.iter().enumerate().skip(skip);
@@ -125,30 +171,28 @@ impl Index {
                 let is_kept = chunk.segment != segment;
                 *positions -= if is_kept { 0 } else { chunk.positions.len() };
                 is_kept
-            });
-            !chunks.is_empty()
+            })
         });
     }
 
     /// Forgets a topic.
     pub(crate) fn forget_topic(&mut self, topic: TopicId) {
-        let gone = self.topics.remove(&topic).into_iter().flatten();
-        self.positions -= gone.map(|chunk| chunk.positions.len()).sum::<usize>();
+        if let Some(gone) = self.topics.remove(&topic) {
+            self.positions -= gone.iter().map(|chunk| chunk.positions.len()).sum::<usize>();
+        }
     }
 
     /// Forgets the messages of a group and of those behind it in its segment.
     pub(crate) fn forget_from(&mut self, group: Sequence) {
         let (segment, position) = (group.segment(), group.position() as u32);
-        for chunk in self.topics.values_mut().flatten().filter(|chunk| chunk.segment == segment) {
+        let all = self.topics.values_mut().flat_map(|chunks| chunks.before.iter_mut().chain([&mut chunks.last]));
+        for chunk in all.filter(|chunk| chunk.segment == segment) {
             let kept = chunk.positions.partition_point(|place| *place < position);
             self.positions -= chunk.positions.len() - kept;
             chunk.bytes = chunk.bytes * kept as u64 / chunk.positions.len() as u64;
             chunk.positions.truncate(kept);
         }
-        self.topics.retain(|_, chunks| {
-            chunks.retain(|chunk| !chunk.positions.is_empty());
-            !chunks.is_empty()
-        });
+        self.topics.retain(|_, chunks| chunks.retain(|chunk| !chunk.positions.is_empty()));
     }
 
     /// Topics that have messages here.

@@ -131,20 +131,20 @@ impl State {
     }
 
     /// The same of messages to one topic that are known by nothing: the offsets they got, with one look at the topic for all of
-    /// them. Nothing is done if the topic is not there, or one of the ops is something else.
-    pub(crate) fn append_run(
+    /// them. Nothing is done if the topic is not there.
+    pub(crate) fn append_run<'a>(
         &mut self,
         topic: TopicId,
-        run: &[Op],
+        contents: impl Iterator<Item = &'a Bytes>,
         now: u64,
         sink: &mut impl FnMut(&Record<'_>),
     ) -> Option<Range<Offset>> {
-        if topic == TopicId::BROKER || !run.iter().all(|op| op.topic() == topic && op.plain().is_some()) {
+        if topic == TopicId::BROKER {
             return None;
         }
         let state = Arc::make_mut(self.topics.get_mut(&topic)?);
         let first = state.head;
-        for content in run.iter().filter_map(Op::plain) {
+        for content in contents {
             let (offset, timestamp, content) = (state.head, state.timestamp.max(now), Cow::Borrowed(&**content));
             let record = Record::Message { topic, offset, timestamp, dedup: None, content };
             sink(&record);
