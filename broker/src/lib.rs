@@ -254,7 +254,8 @@ fn relay(config: &Config, layers: Layers, meters: Arc<Meters>, routes: Arc<Route
         events: registration.events_per_second,
     };
     let budget = Budget::new(relay.budget_bytes());
-    let shared = Shared { bounds: Arc::new(bounds), budget, meters, batch: relay.batch, timing };
+    let runtime = tokio::runtime::Handle::current();
+    let shared = Shared { bounds: Arc::new(bounds), budget, runtime, meters, batch: relay.batch, timing };
     let caps = Caps { services: registration.max_services, links: registration.max_links_per_instance };
     Relay::new(Arc::new(shared), Registry::new(routes, caps), limits, layers, Room::of_this_process())
 }

@@ -1,11 +1,15 @@
 //! Bad input: every refusal is a typed error that says what to do.
 
+use crate::harness::{Peer, Setup, payload};
 use crate::world::{World, earliest};
 use towline::Broker;
 use towline::config::Config;
 use towline::metrics::{Meters, recorder};
-use towline_service_api::CallError;
+use towline_rsocket::frame::PayloadParts;
+use towline_rsocket::metadata::{CompositeBuilder, Mime, mime, routing};
+use towline_rsocket::{Frame, FrameType, flags};
 use towline_service_api::builtin::{Blob, ConsumeOptions, GroupMode, Message, QueueError, Settle, TopicConfig};
+use towline_service_api::{CallError, Encoding};
 
 #[tokio::test]
 async fn messages_that_cannot_be_ones_are_refused() {
@@ -27,6 +31,30 @@ async fn messages_that_cannot_be_ones_are_refused() {
         assert!(matches!(refused, Err(CallError::App(QueueError::InvalidMessage { .. }))), "{why}: {refused:?}");
     }
     assert_eq!(world.topics().get("orders".to_owned()).await.expect("there").head, 0);
+}
+
+/// A call that has come in part is no call yet, whatever the part looks like.
+#[tokio::test]
+async fn a_part_of_a_call_is_not_published() {
+    let world = World::with("orders", TopicConfig::default()).await;
+    let address = world.broker.addresses()[0].replace("tcp://", "");
+    let mut peer = Peer::join(&address, &Setup::app("parts")).await;
+    let route = routing::write_tags(["towline.Queue.publish"]).expect("it is short");
+    let packed = Mime::named(Encoding::MessagePack.mime());
+    let metadata = CompositeBuilder::new().entry(mime::ROUTING, &route).message_mime(packed).finish();
+    let call = Encoding::MessagePack.encode(&("orders", Message::new(&b"x"[..]))).expect("it has a form");
+    let whole = PayloadParts { metadata: Some(&metadata), data: &call };
+    let first = |stream| Frame::request(FrameType::RequestResponse, stream, flags::FOLLOWS, 0, whole);
+    // What follows makes it unreadable; and it is cancelled before anything follows.
+    peer.send_all([first(1), payload(1, flags::NEXT, b"more"), first(3), Frame::cancel(3)]).await;
+    peer.expect_error(1).await;
+    // The next one goes behind those, and one behind that may take the short way again.
+    for (stream, head) in [(5, 1), (7, 2)] {
+        peer.send(Frame::request(FrameType::RequestResponse, stream, 0, 0, whole)).await;
+        peer.expect_payload(stream).await;
+        assert_eq!(world.topics().get("orders".to_owned()).await.expect("there").head, head);
+    }
+    assert_eq!(world.meter("towline_queue_direct_total"), 1.0);
 }
 
 #[tokio::test]

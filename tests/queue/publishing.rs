@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::future::IntoFuture;
 use std::time::Duration;
 use tokio::time::timeout;
-use towline_service_api::builtin::{Delivery, Durability, Message, QueueError, Receipt, TopicConfig};
+use towline_service_api::builtin::{ConsumeOptions, Delivery, Durability, Message, QueueError, Receipt, TopicConfig};
 use towline_service_api::{CallError, RpcError, Stream, Streaming, service};
 
 fn config() -> TopicConfig {
@@ -106,7 +106,7 @@ async fn messages_stand_in_the_order_of_their_calls_whichever_way_each_takes() {
                 .into_future()
                 .map(|outcome| drop(outcome.expect("it is taken")))
                 .boxed(),
-            1 => queue.post(topic(), message).into_future().map(|outcome| drop(outcome.expect("it is taken"))).boxed(),
+            1 => queue.post(topic(), message).into_future().map(|outcome| outcome.expect("it is taken")).boxed(),
             2 => queue
                 .publish_batch(topic(), vec![message], None)
                 .into_future()
@@ -131,8 +131,47 @@ async fn messages_stand_in_the_order_of_their_calls_whichever_way_each_takes() {
     timeout(SOON, calls).await.expect("each is answered");
     let mut consumer = world.consume("orders", "billing", earliest()).await;
     let taken = consumer.take(MESSAGES as usize).await;
+    let direct = world.meter("towline_queue_direct_total");
+    assert!(direct > 0.0 && direct < f64::from(MESSAGES), "both ways were taken: {direct}");
     let number = |delivery: &Delivery| u32::from_be_bytes(*delivery.body.first_chunk().expect("a number"));
     assert_eq!(taken.iter().map(number).collect::<Vec<_>>(), (0..MESSAGES).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn messages_stand_in_the_order_of_their_calls_whatever_durability_each_asks_for() {
+    let world = World::with("fast", TopicConfig { durability: Some(Durability::Os), ..config() }).await;
+    let asked = [None, Some(Durability::Disk), None, Some(Durability::Os), Some(Durability::Disk), None];
+    for _ in 0..20 {
+        let publish =
+            |durability| world.queue().publish("fast".to_owned(), Message::text("x"), durability).into_future();
+        let stored = timeout(SOON, futures::future::join_all(asked.map(publish))).await.expect("each is answered");
+        let stored: Vec<_> = stored.into_iter().map(|outcome| outcome.expect("it is stored")).collect();
+        let first = stored[0].offset.expect("an offset");
+        assert_eq!(
+            stored.iter().map(|told| told.offset.expect("an offset")).collect::<Vec<_>>(),
+            (first..first + asked.len() as u64).collect::<Vec<_>>()
+        );
+        assert!(stored.iter().zip(asked).all(|(told, asked)| told.durability >= asked.unwrap_or(Durability::Os)));
+    }
+}
+
+#[tokio::test]
+async fn a_group_that_is_asked_for_before_a_message_gets_it() {
+    let world = World::with("orders", config()).await;
+    for n in 0..20 {
+        let queue = world.queue();
+        let (_settles, items) = futures::channel::mpsc::channel(0);
+        let latest = ConsumeOptions::default();
+        let call = queue.consume("orders".to_owned(), format!("group-{n}"), Some(latest), items);
+        let mut deliveries = call.prefetch(8).start();
+        let published = queue.publish("orders".to_owned(), Message::new(vec![n]), None).into_future();
+        let (delivery, confirmed) = futures::join!(timeout(SOON, deliveries.next()), published);
+        let delivery = delivery.expect("it comes").expect("it is open").expect("a delivery");
+        assert_eq!(
+            (delivery.offset, &delivery.body[..]),
+            (confirmed.expect("stored").offset.expect("known"), &[n][..])
+        );
+    }
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ pub(crate) trait Desk: fmt::Debug + Send + Sync {
     /// Whether composite metadata, all of it, says that a request is for the desk.
     fn knows(&self, metadata: &[u8]) -> bool;
 
-    /// Takes the data of a request that has such metadata.
+    /// Takes the data of a whole request that has such metadata.
     ///
     /// # Errors
     /// The ticket comes back: the request is for the service.
@@ -70,6 +70,8 @@ impl fmt::Debug for Ticket {
 
 /// Answers that wait for one link's lock at most.
 const TOGETHER: usize = 256;
+/// Answers after which what was given is written, though more are to come.
+const WRITTEN: usize = 1024;
 
 /// Answers that are given together: a link is locked once for those that come one after the other, and written once for all.
 /// They are given when this is dropped, at the latest.
@@ -80,12 +82,16 @@ pub(crate) struct Answers {
     waiting: Vec<(StreamId, Serial, Range<usize>)>,
     /// Their frames.
     wires: Vec<u8>,
+    /// Given, and perhaps not written.
+    given: usize,
     touched: Touched,
 }
 
 impl Answers {
     /// Answers with a payload, which `write` appends.
-    pub(crate) fn payload(&mut self, ticket: Ticket, write: impl FnOnce(&mut Vec<u8>)) {
+    pub(crate) fn payload(&mut self, mut ticket: Ticket, write: impl FnOnce(&mut Vec<u8>)) {
+        let Some(link) = ticket.link.take() else { return };
+        self.begin(link);
         let from = self.wires.len();
         let head = u16::from(FrameType::Payload as u8) << 10 | flags::NEXT | flags::COMPLETE;
         self.wires.extend_from_slice(&[0; LENGTH + 4]);
@@ -94,31 +100,36 @@ impl Answers {
         write(&mut self.wires);
         let len = (self.wires.len() - from - LENGTH) as u32;
         self.wires[from..from + LENGTH].copy_from_slice(&len.to_be_bytes()[1..]);
-        self.add(ticket, from);
+        self.waiting.push((ticket.stream, ticket.serial, from..self.wires.len()));
     }
 
     /// Answers with an error.
-    pub(crate) fn fail(&mut self, ticket: Ticket, code: ErrorCode, text: &str) {
+    pub(crate) fn fail(&mut self, mut ticket: Ticket, code: ErrorCode, text: &str) {
+        let Some(link) = ticket.link.take() else { return };
+        self.begin(link);
         let from = self.wires.len();
         self.wires.extend_from_slice(&Frame::error(ticket.stream, code, text).into_wire());
-        self.add(ticket, from);
+        self.waiting.push((ticket.stream, ticket.serial, from..self.wires.len()));
     }
 
-    /// The frame that begins at `from` is for this one.
-    fn add(&mut self, mut ticket: Ticket, from: usize) {
-        let Some(link) = ticket.link.take() else { return };
-        let frame = from..self.wires.len();
-        if !self.link.as_ref().is_some_and(|of| Arc::ptr_eq(of, &link)) || self.waiting.len() >= TOGETHER {
-            self.deliver();
-            self.link = Some(link);
+    /// The next answer is for this link.
+    fn begin(&mut self, link: Arc<Link>) {
+        if self.link.as_ref().is_some_and(|of| Arc::ptr_eq(of, &link)) && self.waiting.len() < TOGETHER {
+            return;
         }
-        self.waiting.push((ticket.stream, ticket.serial, frame));
+        self.deliver();
+        if self.given >= WRITTEN {
+            self.given = 0;
+            self.touched.flush();
+        }
+        self.link = Some(link);
     }
 
     fn deliver(&mut self) {
-        let Self { link, waiting, wires, touched } = self;
+        let Self { link, waiting, wires, given, touched } = self;
         let Some(link) = link.take() else { return };
         let mut effects = Vec::new();
+        *given += waiting.len();
         link.with(touched, |state| {
             for (stream, serial, frame) in waiting.drain(..) {
                 let wire = &mut wires[frame];
@@ -128,6 +139,7 @@ impl Answers {
                 }
             }
         });
+        wires.clear();
         effects.into_iter().for_each(|effect| touched.apply(effect));
     }
 }
@@ -135,7 +147,14 @@ impl Answers {
 impl Drop for Answers {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            self.deliver();
+            return self.deliver();
+        }
+        // What broke had nothing to do with these.
+        if self.link.is_some()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let mut left = std::mem::take(self);
+            runtime.spawn(async move { left.deliver() });
         }
     }
 }
@@ -148,18 +167,20 @@ impl<L: Clone> State<L> {
 
     /// A request of this app goes over the link of a service that has a desk.
     pub(crate) fn detour(&mut self, stream: StreamId, step: Step) {
-        match step.kind {
-            // Nobody says when it was taken. It was, once a request behind it has been answered.
-            FrameType::RequestFnf => self.owes = true,
-            FrameType::RequestResponse => {
-                if let Some(entry) = self.streams.entry(stream) {
-                    entry.is_detour = true;
-                    self.detours += 1;
-                    self.owes = false;
-                }
+        let entry = self.streams.entry(stream).filter(|_| step.kind == FrameType::RequestResponse);
+        match entry {
+            Some(entry) => {
+                self.detours += usize::from(!std::mem::replace(&mut entry.is_detour, true));
+                self.owes = false;
             }
-            // What comes over a stream or a channel has an order of its own.
-            _ => {}
+            // Nobody says when it was taken. It was, once a request behind it has been answered.
+            None => self.owes = true,
         }
+    }
+
+    /// A detour ends without an answer: neither it nor what went before it is known to have been taken.
+    pub(super) fn lose_detour(&mut self) {
+        self.detours -= 1;
+        self.owes = true;
     }
 }

@@ -4,7 +4,7 @@
 //!  state     pure: streams, windows, outbox of one link        streams  ids and legs
 //!  window    pure: clamps the credit passed on                 outbox   pure: frames to write, by stream
 //!  writer    one writer at a time, by claim                    budget   one for the whole broker
-//!  desk      a service that takes requests without a stream
+//!  desk      a service that takes requests without a stream towards it
 //! ```
 //! Invariant: never two links' locks at once, and no system call under a lock. What one link's change means for another
 //! is an [`Effect`], applied after the lock is gone.
@@ -56,6 +56,8 @@ use writer::Claim;
 pub(crate) struct Shared {
     pub bounds: Arc<Bounds>,
     pub budget: Budget,
+    /// Where what waits for a socket is written, whoever left it.
+    pub runtime: tokio::runtime::Handle,
     pub meters: Arc<Meters>,
     /// Bytes given to one write.
     pub batch: usize,
@@ -408,7 +410,7 @@ impl Link {
         } else if is_silent {
             self.transport.shutdown();
         } else {
-            tokio::spawn(writer::end_late(self.clone()));
+            self.shared.runtime.spawn(writer::end_late(self.clone()));
         }
     }
 

@@ -106,7 +106,7 @@ pub(crate) struct State<L> {
     pub(super) is_probing: bool,
     /// Requests of this app that went past a desk and are not answered yet.
     pub(super) detours: usize,
-    /// A fire-and-forget went past a desk since the last of them.
+    /// What nobody answers went past a desk since the last of them.
     pub(super) owes: bool,
 }
 
@@ -242,6 +242,8 @@ impl<L: Clone> State<L> {
         };
         match leg {
             Some(leg) if accepts => Departure::Forward(leg),
+            // Over a desk nobody is to be told.
+            None if step.kind == FrameType::Cancel => Departure::Stays,
             _ => Departure::Dropped,
         }
     }
@@ -331,6 +333,9 @@ impl<L: Clone> State<L> {
         }
         entry.arrive(step);
         let is_over = entry.is_over();
+        if is_over && std::mem::take(&mut entry.is_detour) {
+            self.detours -= 1;
+        }
         step.patch(packet.bytes(), stream);
         self.push(stream, serial, mark, packet);
         if is_over {
@@ -408,7 +413,9 @@ impl<L: Clone> State<L> {
 
     pub(super) fn forget(&mut self, stream: StreamId) -> Option<Entry<L>> {
         let entry = self.streams.remove(stream)?;
-        self.detours -= usize::from(entry.is_detour);
+        if entry.is_detour {
+            self.lose_detour();
+        }
         if let Some(window) = &entry.window {
             self.windowed -= 1;
             self.parked -= window.parked();

@@ -3,9 +3,10 @@
 use super::{Bounds, Budget, Dialect, Limits, Link, LinkKind, Shared, Terms, Timing, Watch};
 use crate::metrics::{Meters, recorder};
 use rsocket::transport::memory_pair;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
+use tokio::runtime::{Handle, Runtime};
 
 /// The bounds of the default configuration.
 pub(crate) const BOUNDS: Bounds = Bounds {
@@ -33,7 +34,14 @@ pub(crate) fn shared() -> Arc<Shared> {
         window: SECOND * 30,
     };
     let meters = Arc::new(Meters::new(&recorder()));
-    Arc::new(Shared { bounds: Arc::new(BOUNDS), budget: Budget::new(512 << 20), meters, batch: 256 << 10, timing })
+    let (bounds, budget) = (Arc::new(BOUNDS), Budget::new(512 << 20));
+    Arc::new(Shared { bounds, budget, runtime: runtime(), meters, batch: 256 << 10, timing })
+}
+
+/// The test's, or one for all tests that have none.
+pub(crate) fn runtime() -> Handle {
+    static OTHERS: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime"));
+    Handle::try_current().unwrap_or_else(|_| OTHERS.handle().clone())
 }
 
 /// An app without leases.

@@ -160,13 +160,15 @@ fn write(claim: Claim, touched: &mut Touched) {
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 writing.batch.fit();
-                tokio::spawn(write_blocked(claim, writing, 0));
+                let runtime = claim.link().shared.runtime.clone();
+                runtime.spawn(write_blocked(claim, writing, 0));
                 return;
             }
             Err(_) => return lose(claim, touched),
         }
     }
-    tokio::spawn(write_blocked(claim, writing, written));
+    let runtime = claim.link().shared.runtime.clone();
+    runtime.spawn(write_blocked(claim, writing, written));
 }
 
 /// The write task: waits for the socket, and ends when nothing is queued.
@@ -229,7 +231,7 @@ pub(super) fn say_farewell(claim: Claim, mut writing: Writing) {
         return;
     };
     writing.end_with(farewell.into_wire());
-    tokio::spawn(async move {
+    link.shared.runtime.clone().spawn(async move {
         // Whatever the peer did not take in time is lost with the connection.
         let _ = tokio::time::timeout(FAREWELL, write_all(&*link.transport, &mut writing.batch)).await;
         link.transport.shutdown();

@@ -12,6 +12,7 @@ const CONFIRM: [f64; 12] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01,
 /// Every metric of durable topics; a field's metric is named where they are made.
 pub struct QueueMeters {
     pub published: Counter,
+    pub direct: Counter,
     pub full: Counter,
     pub over_budget: Counter,
     pub post_failed: Counter,
@@ -34,6 +35,10 @@ impl QueueMeters {
         let at = Registry(recorder);
         Self {
             published: at.counter("towline_queue_published_total", "Messages taken by topics."),
+            direct: at.counter(
+                "towline_queue_direct_total",
+                "Calls of publish that were taken straight from the connection they came on.",
+            ),
             full: at.counter("towline_queue_refused_full_total", "Messages refused because their topic was full."),
             over_budget: at.counter(
                 "towline_queue_refused_over_budget_total",

@@ -18,7 +18,7 @@ const RETRY_AFTER: Duration = Duration::from_millis(50);
 /// Bytes one group reads ahead, at least and at most.
 pub(crate) const AHEAD: (usize, usize) = (16 << 10, 256 << 10);
 /// What a message costs beside its bytes.
-const COST: usize = 256;
+pub(crate) const COST: usize = 256;
 
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -110,6 +110,17 @@ impl Hold {
     /// As of [`Shared::hold`].
     pub(crate) fn more(&mut self, bytes: usize) -> Result<(), QueueError> {
         self.take(bytes + COST)
+    }
+
+    /// The room of one message, apart.
+    pub(crate) fn part(&mut self, bytes: usize) -> Self {
+        let bytes = (bytes + COST).min(self.bytes);
+        self.bytes -= bytes;
+        Self { shared: self.shared.clone(), bytes }
+    }
+
+    pub(crate) fn join(&mut self, mut other: Self) {
+        self.bytes += std::mem::take(&mut other.bytes);
     }
 
     fn take(&mut self, bytes: usize) -> Result<(), QueueError> {

@@ -145,7 +145,12 @@ impl Run {
                             effects.push(effect);
                             Stage::Done
                         }
-                        Departure::Stays => Stage::Done,
+                        Departure::Stays => {
+                            if item.step.kind == FrameType::Cancel {
+                                dispatch.meters().cancels.increment(1);
+                            }
+                            Stage::Done
+                        }
                         Departure::Empty => {
                             dispatch.meters().empty_fragments.increment(1);
                             Stage::Done

@@ -128,6 +128,7 @@ fn shared() -> Arc<Shared> {
             ..small_bounds()
         }),
         budget: Budget::new(64 << 20),
+        runtime: tests_support::runtime(),
         meters: Arc::new(Meters::new(&recorder())),
         batch: 16 * 1024,
         timing: Timing {

@@ -116,13 +116,39 @@ async fn who_has_gone_is_not_answered() {
     given_back.give_back();
 }
 
+#[tokio::test]
+async fn who_waits_hears_of_a_panic() {
+    let shared = tests_support::shared();
+    let (a, app) = link(1, &shared);
+    let (dropped, given) = (ask(&a, 1), ask(&a, 3));
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let _held = dropped;
+        let mut answers = Answers::default();
+        pay(&mut answers, given, "stored");
+        panic!("whoever stores them");
+    }));
+    assert!(panicked.is_err());
+    while a.streams() > 0 {
+        tokio::task::yield_now().await;
+    }
+    let mut told = Vec::new();
+    while told.len() < 2 {
+        told.extend(got(&app));
+        tokio::task::yield_now().await;
+    }
+    told.sort_by_key(|(stream, _)| *stream);
+    assert_eq!(told, [(1, Err(ErrorCode::APPLICATION_ERROR)), ok(3, "stored")]);
+}
+
 #[test]
 fn what_went_past_a_desk_is_not_overtaken() {
     let mut state: State<u32> = State::new(1, Arc::new(BOUNDS));
-    let go = |state: &mut State<u32>, kind, stream| {
-        let step = request(kind, stream);
+    let mut streams = (0..).map(|nth| 2 * nth + 1);
+    let mut go = |state: &mut State<u32>, kind| {
+        let (stream, step) = (streams.next().unwrap(), request(kind, 1));
         assert!(matches!(state.begin(stream, step), Begin::Started { .. }));
         state.detour(stream, step);
+        stream
     };
     let answer = |state: &mut State<u32>, stream: StreamId| {
         let frame = Frame::payload(stream, flags::NEXT | flags::COMPLETE, data(b"done"));
@@ -131,22 +157,31 @@ fn what_went_past_a_desk_is_not_overtaken() {
         assert!(matches!(state.deliver(stream, serial, step, &mut Packet::Small(&mut wire)), Delivered::Queued));
     };
     assert!(state.is_direct());
-    go(&mut state, FrameType::RequestResponse, 1);
-    go(&mut state, FrameType::RequestResponse, 3);
-    answer(&mut state, 3);
+    let (first, second) = (go(&mut state, FrameType::RequestResponse), go(&mut state, FrameType::RequestResponse));
+    // Whoever looks for another responder says it again.
+    state.detour(second, request(FrameType::RequestResponse, second));
+    answer(&mut state, second);
     assert!(!state.is_direct(), "one is on its way");
-    answer(&mut state, 1);
+    answer(&mut state, first);
     assert!(state.is_direct());
-    go(&mut state, FrameType::RequestStream, 5);
-    assert!(state.is_direct(), "what comes over a stream has its own order");
-    go(&mut state, FrameType::RequestFnf, 7);
-    assert!(!state.is_direct(), "nobody says when it was taken");
-    go(&mut state, FrameType::RequestResponse, 9);
+    for kind in [FrameType::RequestFnf, FrameType::RequestStream, FrameType::RequestChannel] {
+        go(&mut state, kind);
+        assert!(!state.is_direct(), "nobody says when it was taken");
+        let behind = go(&mut state, FrameType::RequestResponse);
+        assert!(!state.is_direct());
+        answer(&mut state, behind);
+        assert!(state.is_direct(), "one behind it was answered");
+    }
+    go(&mut state, FrameType::RequestFnf);
+    let cancelled = go(&mut state, FrameType::RequestResponse);
+    let mut step = Step::read(Frame::cancel(cancelled).view().bytes());
+    state.depart(cancelled, &mut step);
+    assert!(!state.is_direct(), "it says nothing of what went before it any more");
+    let aborted = go(&mut state, FrameType::RequestResponse);
+    let serial = state.streams.entry(aborted).unwrap().serial;
+    assert!(state.abort(aborted, serial));
     assert!(!state.is_direct());
-    answer(&mut state, 9);
-    assert!(state.is_direct(), "one behind it was answered");
-    go(&mut state, FrameType::RequestResponse, 11);
-    let serial = state.streams.entry(11).unwrap().serial;
-    assert!(state.abort(11, serial));
-    assert!(state.is_direct(), "nobody took it");
+    let last = go(&mut state, FrameType::RequestResponse);
+    answer(&mut state, last);
+    assert!(state.is_direct());
 }

@@ -5,7 +5,7 @@ use super::accept::{Incoming, place};
 use super::awaited::Awaited;
 use super::intake::Intake;
 use super::stored::Stored;
-use crate::mq::shared::{Hold, Shared};
+use crate::mq::shared::{COST, Hold, Shared};
 use crate::mq::{refusal, settings};
 use crate::store::{self, Op, Placed, Publish, Tickets};
 use parking_lot::MutexGuard;
@@ -34,9 +34,9 @@ impl<T> Coming<T> {
         &self.topic
     }
 
-    /// Of its message.
-    pub(crate) fn bytes(&self) -> usize {
-        self.message.content.len()
+    /// Bytes it takes.
+    pub(crate) fn weight(&self) -> usize {
+        self.message.content.len() + COST
     }
 
     pub(crate) fn whose(self) -> T {
@@ -85,7 +85,17 @@ impl<T> Together<T> {
             holds[coming.class as usize].more(coming.message.content.len())
         });
         // Whoever locks several topics locks them in this order.
-        coming.sort_by_key(|coming| (coming.class, coming.topic.id));
+        coming.sort_by_key(|coming| coming.topic.id);
+        for of_topic in coming.chunk_by_mut(|a, b| a.topic.id == b.topic.id) {
+            // They stay in their order: what was asked of one of them is given to all.
+            let class = of_topic.iter().map(|coming| coming.class).max().unwrap_or_default();
+            for coming in of_topic.iter_mut().filter(|coming| coming.class != class) {
+                let bytes = holds[coming.class as usize].part(coming.message.content.len());
+                holds[class as usize].join(bytes);
+                coming.class = class;
+            }
+        }
+        coming.sort_by_key(|coming| coming.class);
         let mut stored = Vec::new();
         while let Some(class) = coming.first().map(|first| first.class) {
             // Most often they are all of one.

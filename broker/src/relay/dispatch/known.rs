@@ -139,8 +139,8 @@ pub(super) struct Foreseen {
     pub place: Option<Place>,
     pub has_mime: bool,
     pub well_formed: usize,
-    /// It may go over the desk of who serves it.
-    pub is_direct: bool,
+    /// It may go over the desk of who serves it, if that is known.
+    pub is_direct: Option<bool>,
 }
 
 /// The request that was looked up last on this thread, of whatever link: the next one often has the same metadata.
@@ -241,10 +241,9 @@ impl Known {
         for (metadata, route) in requests.take(AHEAD) {
             if let Some(hash) = self.key.hash(route.bytes()) {
                 let Route { has_mime, well_formed, .. } = route;
-                ahead.requests.push((
-                    metadata.as_ptr().addr(),
-                    Foreseen { place: None, has_mime, well_formed, is_direct: false },
-                ));
+                ahead
+                    .requests
+                    .push((metadata.as_ptr().addr(), Foreseen { place: None, has_mime, well_formed, is_direct: None }));
                 ahead.routes.push(hash);
             }
         }
@@ -368,7 +367,7 @@ mod tests {
     fn a_request_that_has_the_metadata_of_the_one_before_is_known() {
         let table = table(false);
         let [place, ..] = places(&table);
-        let known = Foreseen { place: Some(place), has_mime: true, well_formed: 3, is_direct: false };
+        let known = Foreseen { place: Some(place), has_mime: true, well_formed: 3, is_direct: Some(true) };
         let mut ahead = Ahead::default();
         let find = |ahead: &mut Ahead, metadata: &[u8], form| ahead.find(metadata, form);
         assert_eq!(find(&mut ahead, b"a.A", Form::Routing), None);

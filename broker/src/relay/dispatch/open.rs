@@ -196,12 +196,14 @@ impl Dispatch {
                 }
                 let place = Self::place_of(table, &route)?;
                 let (endpoints, Route { has_mime, well_formed, .. }) = (table.at(place)?, route);
-                let desk = endpoints.list.first().and_then(|first| first.link.desk());
-                let is_direct = form == Form::Composite && desk.is_some_and(|desk| desk.knows(metadata));
+                let is_direct = Some(self.is_for_desk(endpoints, metadata));
                 ahead.found(metadata, form, Foreseen { place: Some(place), has_mime, well_formed, is_direct });
                 (endpoints, has_mime, well_formed, is_direct)
             }
         };
+        let is_direct = step.kind == FrameType::RequestResponse
+            && !step.follows()
+            && is_direct.unwrap_or_else(|| self.is_for_desk(endpoints, metadata));
         let rng = &mut self.rng;
         let picked = pick(endpoints, Asked::default(), &[], &mut |below| rng.u64(..below))?;
         if picked.link.dialect.form != form {
@@ -214,8 +216,13 @@ impl Dispatch {
         let lacks_mime = form == Form::Composite && !has_mime && !self.link.dialect.data_entry.is_empty();
         let growth = Growth { has_caller: self.tells(&picked.link), at: lacks_mime.then_some(well_formed) };
         let is_grown = growth.has_caller || growth.at.is_some();
-        let is_direct = is_direct && step.kind == FrameType::RequestResponse;
         Some(Plan { to: picked.link.clone(), growth: is_grown.then_some(growth), is_direct })
+    }
+
+    /// Whether who serves this has a desk for it.
+    fn is_for_desk(&self, endpoints: &Endpoints, metadata: &[u8]) -> bool {
+        let first = endpoints.list.first().filter(|_| self.link.dialect.form == Form::Composite);
+        first.and_then(|first| first.link.desk()).is_some_and(|desk| desk.knows(metadata))
     }
 
     /// Where the table has who serves a route, if any instance of theirs will do; the route is remembered.
@@ -398,12 +405,11 @@ impl Dispatch {
         touched: &mut Touched,
     ) -> bool {
         let is_whole = step.kind == FrameType::RequestResponse && !step.follows() && request.gathered.is_none();
-        let first = found.endpoints.list.first().filter(|_| is_whole && self.link.dialect.form == Form::Composite);
-        let Some(desk) = first.and_then(|first| first.link.desk()) else { return false };
-        let is_known = request.metadata().is_some_and(|metadata| desk.knows(metadata));
-        if !is_known || !self.link.with(touched, |state| state.is_direct()) {
+        let is_for_desk = is_whole && self.is_for_desk(&found.endpoints, request.metadata().unwrap_or_default());
+        if !is_for_desk || !self.link.with(touched, |state| state.is_direct()) {
             return false;
         }
+        let Some(desk) = found.endpoints.list.first().and_then(|first| first.link.desk()) else { return false };
         let ticket = Ticket::new(self.link.clone(), request.stream, serial);
         match desk.take(request.packet.view().data(), ticket) {
             Ok(()) => {

@@ -13,7 +13,8 @@ use towline_service_api::{Encoding, RpcError, ServiceError};
 
 /// Calls for which memory is kept while nothing is published.
 const KEPT: usize = 256;
-/// Bytes that wait to be stored, above which calls come over the link, where what waits counts against the relay's budget.
+/// Bytes that wait to be stored, and what they cost beside, above which calls come over the link: there what waits counts
+/// against the relay's budget.
 const WAITING: usize = 8 << 20;
 
 /// Whoever hears of what became of one message.
@@ -71,7 +72,8 @@ fn answer<T>(
 
 /// See the module.
 ///
-/// What is published while the connection is read is stored once that is done, or before whatever else is published.
+/// What came with one read of a connection is stored together, with what others brought meanwhile, and before whatever else is
+/// published.
 pub(super) struct Batcher {
     folder: Arc<Folder>,
     /// Where what waits is stored.
@@ -147,6 +149,8 @@ impl Batcher {
             return Err(ticket);
         }
         waiting.push(Coming::new(topic, message, None, Done::Ticket(ticket)));
+        drop(waiting);
+        self.folder.meters().direct.increment(1);
         Ok(())
     }
 
@@ -178,24 +182,25 @@ impl Batcher {
             std::mem::swap(&mut turn.waiting, &mut waiting.calls);
             (waiting.bytes, waiting.is_due) = (0, false);
         }
-        store(&mut turn);
+        let refused = store(&mut turn);
         turn.waiting.shrink_to(KEPT);
         turn.spare.shrink_to(KEPT);
+        drop(turn);
+        let mut answers = Answers::default();
+        refused.into_iter().for_each(|(coming, error)| coming.whose().stored(Err(error), &mut answers));
     }
 }
 
 impl Waiting {
     fn push(&mut self, coming: Coming<Done>) {
-        self.bytes += coming.bytes();
+        self.bytes += coming.weight();
         self.calls.push(coming);
     }
 }
 
-fn store(turn: &mut Turn) {
+/// Stores what is in turn; what is not taken comes back.
+fn store(turn: &mut Turn) -> Vec<(Coming<Done>, QueueError)> {
     let (stored, refused) = Together::store(&mut turn.waiting, &mut turn.spare, false);
-    let mut answers = Answers::default();
-    refused.into_iter().for_each(|(coming, error)| coming.whose().stored(Err(error), &mut answers));
-    drop(answers);
     for mut together in stored {
         tokio::spawn(async move {
             let outcome = poll_fn(|cx| together.poll_reached(cx)).await;
@@ -203,6 +208,7 @@ fn store(turn: &mut Turn) {
             together.tell(outcome, |done, told| done.stored(told, &mut answers));
         });
     }
+    refused
 }
 
 /// Keeps a message until it is due.
