@@ -33,16 +33,28 @@ async fn messages_that_cannot_be_ones_are_refused() {
     assert_eq!(world.topics().get("orders".to_owned()).await.expect("there").head, 0);
 }
 
+/// The metadata of a call of `publish` in MessagePack.
+fn metadata() -> Vec<u8> {
+    let route = routing::write_tags(["towline.Queue.publish"]).expect("it is short");
+    let packed = Mime::named(Encoding::MessagePack.mime());
+    CompositeBuilder::new().entry(mime::ROUTING, &route).message_mime(packed).finish().to_vec()
+}
+
+/// A connection that says what it likes.
+async fn peer(world: &World) -> Peer {
+    let address = world.broker.addresses()[0].replace("tcp://", "");
+    Peer::join(&address, &Setup::app("raw")).await
+}
+
+fn call() -> Vec<u8> {
+    Encoding::MessagePack.encode(&("orders", Message::new(&b"x"[..]))).expect("it has a form").to_vec()
+}
+
 /// A call that has come in part is no call yet, whatever the part looks like.
 #[tokio::test]
 async fn a_part_of_a_call_is_not_published() {
     let world = World::with("orders", TopicConfig::default()).await;
-    let address = world.broker.addresses()[0].replace("tcp://", "");
-    let mut peer = Peer::join(&address, &Setup::app("parts")).await;
-    let route = routing::write_tags(["towline.Queue.publish"]).expect("it is short");
-    let packed = Mime::named(Encoding::MessagePack.mime());
-    let metadata = CompositeBuilder::new().entry(mime::ROUTING, &route).message_mime(packed).finish();
-    let call = Encoding::MessagePack.encode(&("orders", Message::new(&b"x"[..]))).expect("it has a form");
+    let (mut peer, metadata, call) = (peer(&world).await, metadata(), call());
     let whole = PayloadParts { metadata: Some(&metadata), data: &call };
     let first = |stream| Frame::request(FrameType::RequestResponse, stream, flags::FOLLOWS, 0, whole);
     // What follows makes it unreadable; and it is cancelled before anything follows.
@@ -55,6 +67,25 @@ async fn a_part_of_a_call_is_not_published() {
         assert_eq!(world.topics().get("orders".to_owned()).await.expect("there").head, head);
     }
     assert_eq!(world.meter("towline_queue_direct_total"), 1.0);
+}
+
+#[tokio::test]
+async fn a_flood_of_messages_that_are_cancelled_harms_no_other() {
+    const FLOOD: u32 = 50_000;
+    let world = World::with("orders", TopicConfig::default()).await;
+    let (mut peer, metadata, call) = (peer(&world).await, metadata(), call());
+    let whole = PayloadParts { metadata: Some(&metadata), data: &call };
+    for first in (0..FLOOD).step_by(500) {
+        let streams = (first..first + 500).map(|nth| 2 * nth + 1);
+        let request = |stream| Frame::request(FrameType::RequestResponse, stream, 0, 0, whole);
+        peer.send_all(streams.flat_map(|stream| [request(stream), Frame::cancel(stream)])).await;
+        world.publish("orders", "of another").await;
+    }
+    peer.fence().await;
+    let others = u64::from(FLOOD / 500);
+    let head = world.topics().get("orders".to_owned()).await.expect("there").head;
+    assert!(head > others && head <= others + u64::from(FLOOD), "{head} messages");
+    assert!(world.meter("towline_queue_direct_total") > 0.0);
 }
 
 #[tokio::test]

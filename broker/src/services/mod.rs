@@ -1,7 +1,7 @@
 //! What the broker itself serves: ordinary responders, written with the `responder` crate, on links inside the process.
 //!
-//! Invariant: nothing in `relay/` knows them. Their links differ from an app's in two points: they may register reserved
-//! names, and nothing bounds what waits for them but the service behind.
+//! Invariant: nothing in `relay/` knows them. Their links differ from an app's in three points: they may register reserved
+//! names, nothing bounds what waits for them but the service behind, and they may have a desk.
 //!
 //! ```text
 //!  control   health, registry, topics (discovery, configuration: later)
