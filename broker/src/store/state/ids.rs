@@ -116,7 +116,7 @@ impl Ids {
     }
 
     pub(crate) fn decode(take: &mut Take<'_>) -> Option<Self> {
-        let mut ids = Self::default();
+        let (mut ids, mut places) = (Self::default(), Vec::new());
         for number in 0..u32::try_from(take.varint()?).ok()? {
             let used = Moment { tick: take.varint()?, uptime: 0 };
             let count = usize::try_from(take.varint()?).ok().filter(|count| (1..=CHUNK).contains(count))?;
@@ -126,10 +126,12 @@ impl Ids {
             }
             ids.chunks.push_back(Arc::new(Chunk { ids: chunk, used }));
             ids.bytes += CHUNK_BYTES + count * ID_BYTES;
-            for index in 0..count {
-                let place = (number << 8) | index as u32;
-                ids.point(ids.at(place).0, place);
-            }
+            places.extend((0..count).map(|index| (number << 8) | index as u32));
+        }
+        let Self { chunks, first, hasher, table, .. } = &mut ids;
+        table.reserve(places.len(), |&at| hash_at(chunks, *first, hasher, at));
+        for place in places {
+            ids.point(ids.at(place).0, place);
         }
         Some(ids)
     }

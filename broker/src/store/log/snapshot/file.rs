@@ -29,10 +29,16 @@ pub(crate) fn save(disk: &dyn Disk, id: FileId, snapshot: &Snapshot) -> io::Resu
     Ok(())
 }
 
-/// What a folder's snapshots say, the newest two that can be read; nothing, if none can.
+/// What a folder's snapshots say, the newest two that can be read; nothing, if none can. No others are read: lives that were
+/// too short to clean up may have left many.
 pub(crate) fn load(disk: &dyn Disk, files: impl Iterator<Item = FileId>) -> io::Result<Option<Base>> {
     let mut found = Vec::new();
-    for id in files {
+    let mut files: Vec<_> = files.collect();
+    // A later one has a higher id.
+    files.sort_unstable_by_key(|file| file.id);
+    while found.len() < 2
+        && let Some(id) = files.pop()
+    {
         let file = disk.open(&id.to_string())?;
         let mut bytes = vec![0; file.len()? as usize];
         let len = file.read_past_cache(&mut bytes, 0)?;
