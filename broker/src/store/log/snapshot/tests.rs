@@ -1,10 +1,15 @@
 use super::*;
 use crate::store::Hand;
+use crate::store::log::disk::Disk;
+use crate::store::log::disk::simulated::{Operation, Simulated};
+use crate::store::log::file::{FileId, Kind};
+use crate::store::log::keeper::Snapshot;
 use crate::store::record::Record;
 use crate::store::state::State;
 use crate::store::state::tests::{batches, records};
 use crate::store::{Dedup, Progress, Run};
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 
 const SEED: u64 = 0x1234_5678_9abc_def0;
 const AT: Sequence = Sequence(77);
@@ -123,6 +128,29 @@ fn an_index_of_many_pages_survives_a_page_of_either_copy() {
         let found = read(&damaged, SEED).unwrap();
         assert_eq!((found.is_whole, &found.topics, &found.files), (false, &whole.topics, &files));
     }
+}
+
+/// Lives that were too short to clean up leave many.
+#[test]
+fn of_many_snapshots_the_newest_two_that_can_be_read_are_read_and_no_others() {
+    let disk = Simulated::new(1);
+    let id_of = |id| FileId { kind: Kind::Snapshot, id, seed: id };
+    for id in 1..7 {
+        let snapshot = Snapshot { sequence: Sequence(64 * id), state: filled().freeze(), files: BTreeSet::from([id]) };
+        save(&disk, id_of(id), &snapshot).expect("it is saved");
+    }
+    let overwrite = |id| {
+        let file = disk.open(&id_of(id).to_string()).expect("it is there");
+        file.write_at(&[0; PAGE], 0).expect("it can be written to");
+    };
+    overwrite(6);
+    overwrite(4);
+    // The oldest ones need not even be there to be read.
+    (1..3).for_each(|id| disk.fail(Operation::Read, &id_of(id).to_string(), None));
+    let loaded = |disk: &Simulated| load(disk, (1..7).map(id_of)).map(|base| base.map(|base| base.sequence));
+    assert_eq!(loaded(&disk).expect("the others are not asked"), Some(Sequence(64 * 5)));
+    overwrite(3);
+    assert!(loaded(&disk).is_err(), "of the second one it is asked whether it is good");
 }
 
 #[test]
