@@ -31,7 +31,7 @@ pub struct QueueMeters {
 }
 
 impl QueueMeters {
-    pub(super) fn new(recorder: &PrometheusRecorder) -> Self {
+    pub(crate) fn new(recorder: &PrometheusRecorder) -> Self {
         let at = Registry(recorder);
         Self {
             published: at.counter("towline_queue_published_total", "Messages taken by topics."),

@@ -221,3 +221,52 @@ pub(super) async fn schedule(
     let due = message.due().unwrap_or_default();
     queues.ok_or_else(gone)?.schedule(&topic, message, due).await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Data;
+    use crate::link::{Begin, Step, Touched, tests_support};
+    use crate::metrics::{QueueMeters, recorder};
+    use rsocket::frame::PayloadParts;
+    use rsocket::{Frame, FrameType};
+    use towline_service_api::builtin::TopicConfig;
+
+    #[tokio::test]
+    async fn what_waits_to_be_looked_at_is_bounded_by_its_bytes_and_by_its_number() {
+        let directory = std::env::temp_dir().join(format!("towline-batcher-{}", std::process::id()));
+        let data = Data { directory: directory.clone(), ..Data::default() };
+        let meters = Arc::new(QueueMeters::new(&recorder()));
+        let folder = Arc::new(Folder::new(&data, 1 << 30, meters, Handle::current()));
+        let queues = folder.made().await.expect("a folder is made").clone();
+        let topic = queues.create("orders", &TopicConfig::default()).await.expect("it is made");
+        let link = tests_support::link(1);
+        let mut streams = (0..).map(|nth| 2 * nth + 1);
+        let mut take = |batcher: &Batcher, body: &[u8]| {
+            let stream = streams.next().expect("there is another one");
+            let frame = Frame::request(FrameType::RequestResponse, stream, 0, 0, PayloadParts::default());
+            let step = Step::read(frame.view().bytes());
+            let begun = link.with(&mut Touched::default(), |state| {
+                let begun = state.begin(stream, step);
+                // Taken back at once: that bounds nothing.
+                drop(state.depart(stream, &mut Step::read(Frame::cancel(stream).view().bytes())));
+                begun
+            });
+            let Begin::Started { serial, .. } = begun else { panic!("{begun:?}") };
+            let message = topic.read_body(body).expect("it is small");
+            let taken = batcher.take_if_room(topic.clone(), message, Ticket::new(link.clone(), stream, serial));
+            taken.map_err(Ticket::give_back).is_ok()
+        };
+        for (body, most) in [(vec![7; 256 << 10], 33), (Vec::new(), WAITING / 256 + 1)] {
+            // Nobody stores what waits, as nobody is woken.
+            let batcher = Batcher::new(folder.clone(), Handle::current());
+            let taken = (0..=most).take_while(|_| take(&batcher, &body)).count();
+            assert!(taken <= most && taken > most / 2, "{taken} of {} bytes", body.len());
+            batcher.flush();
+            assert!(take(&batcher, b"x"), "once they are stored there is room again");
+            batcher.flush();
+        }
+        queues.close().await;
+        let _ = std::fs::remove_dir_all(directory);
+    }
+}
