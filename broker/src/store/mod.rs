@@ -46,8 +46,12 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     fn append(&self, batch: Batch, durability: Durability) -> Result<Ticket, StoreError>;
 
     /// The same of several operations of which each is a batch of its own, in their order: each is kept or refused by itself,
-    /// and one receipt says when all that are kept are as durable as they have to be. Nothing else comes between them.
+    /// and one receipt says when all that are kept are as durable as they have to be. Nothing else comes between them. That
+    /// they are written is asked for by [`Store::commit`].
     fn append_each(&self, ops: &[Op], now: u64, durability: Durability) -> Tickets;
+
+    /// Sees to it that what was appended becomes as durable as asked. The caller may have to write it, so it holds no lock.
+    fn commit(&self);
 
     /// Messages of a topic from an offset on, in their order; only those whose durability is reached.
     ///

@@ -158,6 +158,7 @@ impl<T> Together<T> {
             }
         }
         drop(intakes);
+        shared.store.commit();
         shared.meters.published.increment(messages.len() as u64);
         let receipt = Awaited::new(receipt, topics, messages.len());
         Some(Self { messages, timestamp, reached: class, receipt, _hold: hold })

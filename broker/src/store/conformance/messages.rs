@@ -61,6 +61,7 @@ pub async fn operations_that_come_together_are_kept_each_by_itself(engine: &dyn 
     let unknown = TopicId(subject.store.fresh_id());
     let ops = [publish(topic, "a"), publish(unknown, "lost"), put(topic, "key", "value"), publish(topic, "b")];
     let Tickets { placed, receipt } = subject.store.append_each(&ops, NOW, Durability::Disk);
+    subject.store.commit();
     assert_eq!(placed.len(), 4, "each has an outcome");
     assert_eq!(placed[1], Err(StoreError::UnknownTopic(unknown)), "refused by itself");
     assert_eq!(placed[2], Ok(None), "it has no place");

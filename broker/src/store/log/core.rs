@@ -49,6 +49,8 @@ pub struct Settings {
     pub indexed: usize,
     /// More full segments that may wait to be sealed before publishing slows.
     pub backlog: usize,
+    /// Bytes that whoever appends writes itself, if nobody has to wait for a sync: to wake the writer costs more.
+    pub at_once: usize,
     /// Where file seeds come from.
     pub seed: u64,
 }
@@ -66,6 +68,7 @@ impl Default for Settings {
             unsealed: 6,
             indexed: 3 << 20,
             backlog: 4,
+            at_once: 64 << 10,
             seed: fastrand::u64(..),
         }
     }
@@ -134,6 +137,8 @@ pub(crate) struct Core {
     pub uptime: AtomicU64,
     /// Segments that end here or before may be sealed: see the keeper.
     pub sealable: AtomicU64,
+    /// Groups of the current segment whose sync somebody waits for.
+    pub awaited: AtomicU64,
     /// The last group that was written with anything in it: what is given up with it is still to be given back.
     pub changed: AtomicU64,
     /// The next id of a file.
@@ -152,6 +157,8 @@ pub(crate) struct Writer {
     pub is_marked: bool,
     /// Memory for a group to come.
     pub spare: Vec<u8>,
+    /// Groups that are left to the write thread, since one of them took long.
+    pub left: u32,
 }
 
 /// Wakes a thread that waits for work; nobody waits in a simulation.
@@ -185,6 +192,7 @@ impl Core {
     pub(crate) fn append(&self, batch: &Batch, durability: Durability) -> Result<Ticket, StoreError> {
         let appended = self.front.lock().append(batch, durability);
         let (placed, receipt) = self.appended(appended);
+        self.wake(false);
         Ok(Ticket { placed: placed?, receipt })
     }
 
@@ -196,16 +204,27 @@ impl Core {
     }
 
     fn appended<T>(&self, appended: Appended<T>) -> (T, Receipt) {
-        let Appended { placed, receipt, shown, wake } = appended;
+        let Appended { placed, receipt, shown } = appended;
         if !shown.is_empty() {
             self.catalog.lock().show(&shown);
         }
-        match wake {
-            Wake::Nobody => {}
+        (placed, receipt)
+    }
+
+    /// See [`crate::store::Store::commit`].
+    pub(crate) fn commit(&self) {
+        self.wake(true);
+    }
+
+    /// Whoever has something to do does it; who appended writes it, if `is_writing`, it is little and is waited for.
+    fn wake(&self, is_writing: bool) {
+        let due = std::mem::take(&mut self.front.lock().due);
+        match due {
+            Wake::Writer if is_writing && self.write_at_once() => {}
             Wake::Writer => self.to_write.set(),
             Wake::Syncer => self.to_sync.set(),
+            Wake::Nobody => {}
         }
-        (placed, receipt)
     }
 
     /// A write or a sync has failed: nothing is confirmed any more.

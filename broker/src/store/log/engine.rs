@@ -6,7 +6,7 @@ use super::disk::Disk;
 use super::disk::real::RealDisk;
 use super::front::Front;
 use super::fsck::FolderError;
-use super::keeper::{Keeper, is_full};
+use super::keeper::{FILLED, Keeper, is_full};
 use super::recover::{self, Opened};
 use super::sealed::Directories;
 use super::survey::Survey;
@@ -102,6 +102,7 @@ impl Core {
             unread: Mutex::default(),
             uptime: AtomicU64::new(0),
             sealable: AtomicU64::new(0),
+            awaited: AtomicU64::new(FILLED),
             changed: AtomicU64::new(0),
             ids: AtomicU64::new(survey.next_id),
             seeds: Mutex::new(seeds),
@@ -145,6 +146,10 @@ impl Store for Log {
 
     fn append_each(&self, ops: &[Op], now: u64, durability: Durability) -> Tickets {
         self.core.append_each(ops, now, durability)
+    }
+
+    fn commit(&self) {
+        self.core.commit();
     }
 
     fn read(&self, topic: TopicId, from: Offset, limits: Limits) -> BoxFuture<'_, Result<Page, StoreError>> {

@@ -126,6 +126,8 @@ pub(crate) struct Front {
     pub full: Option<StoreError>,
     /// Why no message is taken, and of the rest only what the current segment holds: there is no next one.
     pub spent: Option<StoreError>,
+    /// Whom to wake, as nobody was before.
+    pub due: Wake,
     /// Bytes the current segment had left when the last group was taken.
     room: u64,
     open: Open,
@@ -137,12 +139,13 @@ pub(crate) struct Front {
 }
 
 /// Who has something to do now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Wake {
+    #[default]
     Nobody,
     /// Somebody waits until it is written.
     Writer,
-    /// Somebody waits until it is synced.
+    /// Somebody waits until it is synced; whoever syncs writes, too.
     Syncer,
 }
 
@@ -169,8 +172,6 @@ pub(crate) struct Appended<T> {
     pub receipt: Receipt,
     /// May be read now.
     pub shown: Shown,
-    /// Whom to wake, if nobody was before.
-    pub wake: Wake,
 }
 
 impl Front {
@@ -187,6 +188,7 @@ impl Front {
             stopped: None,
             full: None,
             spent: None,
+            due: Wake::Nobody,
             room: 0,
             open: Open::new(Vec::new()),
             closed: VecDeque::new(),
@@ -291,12 +293,13 @@ impl Front {
             Durability::Os => self.open.written.push(waiter),
             Durability::Memory => waiter.answer(Ok(())),
         }
-        let wake = match (before, self.is_written_for(), self.is_synced_for()) {
+        let due = match (before, self.is_written_for(), self.is_synced_for()) {
             ((false, _), true, _) => Wake::Writer,
             ((_, false), _, true) => Wake::Syncer,
             _ => Wake::Nobody,
         };
-        Appended { placed, receipt, shown, wake }
+        self.due = self.due.max(due);
+        Appended { placed, receipt, shown }
     }
 
     fn add(
@@ -550,6 +553,11 @@ impl Front {
     /// There is more to write than who syncs will write anyway.
     pub(crate) fn is_to_write(&self) -> bool {
         !self.is_idle() && (self.is_written_for() || !self.is_synced_for())
+    }
+
+    /// True if there is not more to write, and no snapshot waits for it.
+    pub(crate) fn holds_at_most(&self, bytes: usize) -> bool {
+        self.closed.is_empty() && self.open.bytes.len() <= bytes && self.open.frozen.is_none()
     }
 
     /// True if there is nothing to write.

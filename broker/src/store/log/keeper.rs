@@ -34,6 +34,9 @@ const AT_LEAST: u64 = 10_000;
 const PRESSING: usize = 2;
 /// Steps in a row that may fail before the store does.
 const FAILURES: u32 = 3;
+/// Syncs into a segment, as many as somebody waited for in the one before, from which on they take more time than writing
+/// its zeros first.
+pub(crate) const FILLED: u64 = 100;
 /// Segments that wait to be written again instead of being made anew.
 const RECYCLED: usize = 2;
 
@@ -186,7 +189,9 @@ impl Core {
             let spare = keeper.spares.pop().expect("there are more than none");
             Segment::from_spare(&*self.disk, spare, id, seed)?
         } else {
-            match Segment::create_filled(&*self.disk, id, seed, self.settings.segment) {
+            let is_synced = self.awaited.swap(0, Ordering::Relaxed) >= FILLED;
+            let create = if is_synced { Segment::create_filled } else { Segment::create };
+            match create(&*self.disk, id, seed, self.settings.segment) {
                 // What is published waits for room anyway; what is in reserve is for settling and for getting room.
                 Err(error) if is_full(&error) => match keeper.spares.pop_if(|_| more) {
                     Some(spare) => Segment::from_spare(&*self.disk, spare, id, seed)?,
@@ -299,6 +304,11 @@ impl Core {
     pub(crate) fn full_segments(&self) -> Vec<(Held, Sequence)> {
         let catalog = self.catalog.lock();
         catalog.segments.values().filter_map(|held| Some((held.clone(), held.end?))).collect()
+    }
+
+    /// Sealing is behind: publishing has to slow.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.backlog() > self.settings.backlog
     }
 
     /// How many of them could be sealed, beyond those that may wait.

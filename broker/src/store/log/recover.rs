@@ -92,7 +92,8 @@ pub(crate) fn recover(
     shorten(&mut survey);
     hold(&mut catalog, &survey, &segments, last);
     let position = position + mark.len() as u64;
-    let writer = Writer { segment: newest, position, previous: sequence, recovery, is_marked: true, spare: Vec::new() };
+    let writer =
+        Writer { segment: newest, position, previous: sequence, recovery, is_marked: true, spare: Vec::new(), left: 0 };
     Ok(Opened { survey, catalog, writer, synced: sequence })
 }
 

@@ -133,7 +133,7 @@ fn sync_all(core: &Core, is_stopping: &AtomicBool) {
 
 /// Publishing waits a little for sealing, if that is behind (rule 9).
 fn slow_down(core: &Core) {
-    if core.backlog() > core.settings.backlog {
+    if core.is_behind() {
         core.to_keep.set();
         core.sealed.wait(SLOW);
     }

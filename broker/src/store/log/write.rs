@@ -12,9 +12,15 @@ use crate::store::log::mutant::{self, Mutant};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 /// So many are told by the thread that syncs: it costs less than to wake another one.
 const FEW: usize = 8;
+
+/// A group that took so long to write was held up by the disk, and so may be the next ones: so many are left to the write
+/// thread.
+const LONG: Duration = Duration::from_millis(1);
+pub(crate) const LEFT: u32 = 1024;
 
 /// What a write step did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +57,26 @@ impl Core {
             writer.spare = self.end_write(writing, result);
         }
         wrote
+    }
+
+    /// Writes what is open if that is little, nobody else writes, and the last one so written did not take long. False if it
+    /// is for the write thread.
+    pub(crate) fn write_at_once(&self) -> bool {
+        let Some(mut writer) = self.writer.try_lock() else { return false };
+        writer.left = writer.left.saturating_sub(1);
+        if writer.left > 0 || !self.front.lock().holds_at_most(self.settings.at_once) || self.is_behind() {
+            return false;
+        }
+        let started = Instant::now();
+        let (wrote, writing) = self.begin_write(&mut writer);
+        if let Some(writing) = writing {
+            let result = writing.run();
+            writer.spare = self.end_write(writing, result);
+        }
+        if started.elapsed() > LONG {
+            writer.left = LEFT;
+        }
+        wrote != Wrote::Blocked
     }
 
     /// Takes what is open and gives it its place.
@@ -122,6 +148,7 @@ impl Core {
             catalog.show(&open.shown_written);
         }
         let waiters = std::mem::take(&mut open.synced);
+        self.awaited.fetch_add(u64::from(!waiters.is_empty()), Ordering::Relaxed);
         let (lost, is_news) = {
             let mut certainty = self.certainty.lock();
             let before = (certainty.is_urgent(), certainty.is_soon());

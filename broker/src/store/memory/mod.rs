@@ -98,6 +98,8 @@ impl Store for MemoryStore {
         Tickets { placed, receipt }
     }
 
+    fn commit(&self) {}
+
     fn read(&self, topic: TopicId, from: Offset, limits: Limits) -> BoxFuture<'_, Result<Page, StoreError>> {
         future::ready(self.of_topic(topic, |messages, head| messages.read(from, limits, head))).boxed()
     }

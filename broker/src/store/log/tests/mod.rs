@@ -1,5 +1,6 @@
 //! The engine over the simulated disk, step by step, and over a real one.
 
+mod at_once;
 mod closed;
 mod conformance;
 mod damage;

@@ -20,6 +20,7 @@ pub(crate) fn settings() -> Settings {
         unsealed: 0,
         indexed: 1 << 20,
         backlog: 4,
+        at_once: 4 << 10,
         seed: 7,
     }
 }

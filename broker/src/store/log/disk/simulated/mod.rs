@@ -53,6 +53,7 @@ struct State {
     rng: Rng,
     faults: Faults,
     capacity: Option<u64>,
+    filled: Vec<String>,
 }
 
 /// Handles are of one process.
@@ -73,6 +74,7 @@ impl Simulated {
             rng: Rng::with_seed(seed),
             faults: Faults::default(),
             capacity: None,
+            filled: Vec::new(),
         };
         Self { state: Arc::new(Mutex::new(state)), boot: AtomicU64::new(0) }
     }
@@ -124,6 +126,11 @@ impl Simulated {
     /// How many operations that change or sync something there were.
     pub(crate) fn operations(&self) -> u64 {
         self.state.lock().faults.operations
+    }
+
+    /// Files whose zeros were written, and not only promised.
+    pub(crate) fn filled(&self) -> Vec<String> {
+        self.state.lock().filled.clone()
     }
 
     /// How many reads there were.
@@ -218,6 +225,12 @@ impl Disk for Simulated {
             Ok(inode)
         })?;
         Ok(self.handle(&mut state, inode))
+    }
+
+    fn create_filled(&self, name: &str, len: u64) -> io::Result<Arc<dyn File>> {
+        let file = self.create(name, len)?;
+        self.enter()?.filled.push(name.to_owned());
+        Ok(file)
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
