@@ -80,6 +80,12 @@ impl ReadBuffer {
         announced(&self.bytes)
     }
 
+    /// All bytes, in place.
+    #[inline]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Bytes in place.
     #[inline]
     pub fn range(&mut self, at: std::ops::Range<usize>) -> &mut [u8] {

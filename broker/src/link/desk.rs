@@ -24,19 +24,14 @@ pub(crate) trait Desk: fmt::Debug + Send + Sync {
     /// Whether composite metadata, all of it, says that a request is for the desk.
     fn knows(&self, metadata: &[u8]) -> bool;
 
-    /// Takes the data of a whole request that has such metadata.
-    ///
-    /// # Errors
-    /// The ticket comes back: the request is for the service.
-    fn take(&self, data: &[u8], ticket: Ticket) -> Result<(), Ticket>;
-
-    /// Nothing more comes of this read.
-    fn taken(&self);
+    /// Takes whole requests that have such metadata, by their data and in their order, up to one that is for the service.
+    /// Returns how many: for each of these it asks for the ticket, by its number.
+    fn take(&self, requests: &[&[u8]], ticket: &mut dyn FnMut(usize) -> Ticket) -> usize;
 }
 
 /// Whom to answer. Dropped, the request fails.
 pub(crate) struct Ticket {
-    /// None once it is answered, or given back.
+    /// None once it is answered.
     link: Option<Arc<Link>>,
     stream: StreamId,
     serial: Serial,
@@ -45,11 +40,6 @@ pub(crate) struct Ticket {
 impl Ticket {
     pub(crate) fn new(link: Arc<Link>, stream: StreamId, serial: Serial) -> Self {
         Self { link: Some(link), stream, serial }
-    }
-
-    /// Somebody else answers.
-    pub(crate) fn give_back(mut self) {
-        self.link = None;
     }
 }
 
@@ -68,93 +58,84 @@ impl fmt::Debug for Ticket {
     }
 }
 
-/// Answers that wait for one link's lock at most.
+/// Answers that are given under one lock of a link at most.
 const TOGETHER: usize = 256;
-/// Answers after which what was given is written, though more are to come.
-const WRITTEN: usize = 1024;
+/// Answers after which those there are are given, though more are to come.
+const GATHERED: usize = 1024;
 
-/// Answers that are given together: a link is locked once for those that come one after the other, and written once for all.
-/// They are given when this is dropped, at the latest.
+/// Answers that are given together: a link is locked and written once for all of them that are for it. They are given when
+/// this is dropped, at the latest.
 #[derive(Default)]
 pub(crate) struct Answers {
-    /// Whom those that wait are for.
-    link: Option<Arc<Link>>,
-    waiting: Vec<(StreamId, Serial, Range<usize>)>,
+    /// In the order of the links, once they are given.
+    waiting: Vec<(Arc<Link>, StreamId, Serial, Range<usize>)>,
     /// Their frames.
     wires: Vec<u8>,
-    /// Given, and perhaps not written.
-    given: usize,
-    touched: Touched,
 }
 
 impl Answers {
     /// Answers with a payload, which `write` appends.
-    pub(crate) fn payload(&mut self, mut ticket: Ticket, write: impl FnOnce(&mut Vec<u8>)) {
-        let Some(link) = ticket.link.take() else { return };
-        self.begin(link);
-        let from = self.wires.len();
-        let head = u16::from(FrameType::Payload as u8) << 10 | flags::NEXT | flags::COMPLETE;
-        self.wires.extend_from_slice(&[0; LENGTH + 4]);
-        self.wires.extend_from_slice(&head.to_be_bytes());
-        debug_assert_eq!(self.wires.len() - from, LENGTH + HEADER);
-        write(&mut self.wires);
-        let len = (self.wires.len() - from - LENGTH) as u32;
-        self.wires[from..from + LENGTH].copy_from_slice(&len.to_be_bytes()[1..]);
-        self.waiting.push((ticket.stream, ticket.serial, from..self.wires.len()));
+    pub(crate) fn payload(&mut self, ticket: Ticket, write: impl FnOnce(&mut Vec<u8>)) {
+        self.push(ticket, |wires, _| {
+            let from = wires.len();
+            let head = u16::from(FrameType::Payload as u8) << 10 | flags::NEXT | flags::COMPLETE;
+            wires.extend_from_slice(&[0; LENGTH + 4]);
+            wires.extend_from_slice(&head.to_be_bytes());
+            debug_assert_eq!(wires.len() - from, LENGTH + HEADER);
+            write(wires);
+            let len = (wires.len() - from - LENGTH) as u32;
+            wires[from..from + LENGTH].copy_from_slice(&len.to_be_bytes()[1..]);
+        });
     }
 
     /// Answers with an error.
-    pub(crate) fn fail(&mut self, mut ticket: Ticket, code: ErrorCode, text: &str) {
+    pub(crate) fn fail(&mut self, ticket: Ticket, code: ErrorCode, text: &str) {
+        self.push(ticket, |wires, stream| wires.extend_from_slice(&Frame::error(stream, code, text).into_wire()));
+    }
+
+    fn push(&mut self, mut ticket: Ticket, write: impl FnOnce(&mut Vec<u8>, StreamId)) {
         let Some(link) = ticket.link.take() else { return };
-        self.begin(link);
+        if self.waiting.len() >= GATHERED {
+            self.give();
+        }
         let from = self.wires.len();
-        self.wires.extend_from_slice(&Frame::error(ticket.stream, code, text).into_wire());
-        self.waiting.push((ticket.stream, ticket.serial, from..self.wires.len()));
+        write(&mut self.wires, ticket.stream);
+        self.waiting.push((link, ticket.stream, ticket.serial, from..self.wires.len()));
     }
 
-    /// The next answer is for this link.
-    fn begin(&mut self, link: Arc<Link>) {
-        if self.link.as_ref().is_some_and(|of| Arc::ptr_eq(of, &link)) && self.waiting.len() < TOGETHER {
-            return;
-        }
-        self.deliver();
-        if self.given >= WRITTEN {
-            self.given = 0;
-            self.touched.flush();
-        }
-        self.link = Some(link);
-    }
-
-    fn deliver(&mut self) {
-        let Self { link, waiting, wires, given, touched } = self;
-        let Some(link) = link.take() else { return };
-        let mut effects = Vec::new();
-        *given += waiting.len();
-        link.with(touched, |state| {
-            for (stream, serial, frame) in waiting.drain(..) {
-                let wire = &mut wires[frame];
-                let step = Step::read(&wire[LENGTH..]);
-                if let Delivered::Effect(effect) = state.deliver(stream, serial, step, &mut Packet::Small(wire)) {
-                    effects.push(effect);
+    fn give(&mut self) {
+        let Self { waiting, wires } = self;
+        waiting.sort_by_key(|(link, ..)| link.id);
+        let mut touched = Touched::default();
+        for of_link in waiting.chunk_by(|a, b| a.0.id == b.0.id).flat_map(|of_link| of_link.chunks(TOGETHER)) {
+            let mut effects = Vec::new();
+            of_link[0].0.with(&mut touched, |state| {
+                for (_, stream, serial, frame) in of_link {
+                    let wire = &mut wires[frame.clone()];
+                    let step = Step::read(&wire[LENGTH..]);
+                    if let Delivered::Effect(effect) = state.deliver(*stream, *serial, step, &mut Packet::Small(wire)) {
+                        effects.push(effect);
+                    }
                 }
-            }
-        });
+            });
+            effects.into_iter().for_each(|effect| touched.apply(effect));
+            // Whoever has its answers can go on.
+            touched.flush();
+        }
+        waiting.clear();
         wires.clear();
-        effects.into_iter().for_each(|effect| touched.apply(effect));
     }
 }
 
 impl Drop for Answers {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            return self.deliver();
+            return self.give();
         }
         // What broke had nothing to do with these.
-        if self.link.is_some()
-            && let Ok(runtime) = tokio::runtime::Handle::try_current()
-        {
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let mut left = std::mem::take(self);
-            runtime.spawn(async move { left.deliver() });
+            runtime.spawn(async move { left.give() });
         }
     }
 }

@@ -2,9 +2,9 @@
 //!
 //! A broker that only relays makes no files.
 
-use super::Queues;
 use super::names;
 use super::queues::Limits;
+use super::{Queues, Topic};
 use crate::config::Data;
 use crate::metrics::QueueMeters;
 use crate::store::{Log, LogSettings, Stats, Store};
@@ -87,6 +87,20 @@ impl Folder {
     /// The topics, if there are any.
     pub(crate) fn queues(&self) -> Option<&Arc<Queues>> {
         self.queues.get()
+    }
+
+    /// A topic that is not the broker's own.
+    ///
+    /// # Errors
+    /// `unknown-topic`, `forbidden`.
+    pub(crate) fn topic(&self, name: &str) -> Result<Arc<Topic>, QueueError> {
+        self.queues_for(name)?.topic(name)
+    }
+
+    /// Such topics in the order of their names, up to one that is refused.
+    pub(crate) fn topics<'a>(&self, names: impl Iterator<Item = &'a str>) -> Vec<Arc<Topic>> {
+        let theirs = names.take_while(|name| names::check_is_theirs(name).is_ok());
+        self.queues.get().map_or_else(Vec::new, |queues| queues.topics(theirs))
     }
 
     /// The topics, for whoever names one of them that is not the broker's own.

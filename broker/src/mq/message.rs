@@ -7,7 +7,7 @@
 //! ```
 
 use crate::store::Offset;
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 use std::collections::BTreeMap;
 use towline_service_api::builtin::Delivery;
 
@@ -71,15 +71,19 @@ impl Content {
         out.into()
     }
 
-    /// A message that is a body and may expire, and has nothing else.
-    pub(crate) fn encode_body(body: &[u8], expires: Option<u64>) -> Bytes {
-        let mut out = Vec::with_capacity(2 + expires.map_or(0, number_len) + body.len());
+    /// The bytes of a message that is a body of so many bytes and may expire, and has nothing else, at most.
+    pub(crate) fn body_len(body: usize) -> usize {
+        2 + number_len(u64::MAX) + body
+    }
+
+    /// Writes such a message to an empty buffer, and takes it off it.
+    pub(crate) fn encode_body(body: &[u8], expires: Option<u64>, out: &mut BytesMut) -> Bytes {
         out.extend_from_slice(&[VERSION, if expires.is_some() { EXPIRES } else { 0 }]);
         if let Some(expires) = expires {
-            put_number(&mut out, expires);
+            put_number(out, expires);
         }
         out.extend_from_slice(body);
-        out.into()
+        out.split().freeze()
     }
 
     /// Nothing, if this version does not know it.
@@ -136,12 +140,12 @@ impl Content {
     }
 }
 
-fn put_number(out: &mut Vec<u8>, mut number: u64) {
+fn put_number(out: &mut impl BufMut, mut number: u64) {
     while number >= 0x80 {
-        out.push(number as u8 | 0x80);
+        out.put_u8(number as u8 | 0x80);
         number >>= 7;
     }
-    out.push(number as u8);
+    out.put_u8(number as u8);
 }
 
 fn number_len(number: u64) -> usize {
@@ -232,7 +236,10 @@ mod tests {
             expires in prop::option::of(any::<u64>()),
         ) {
             let content = Content { expires, body: body.clone().into(), ..Content::default() };
-            prop_assert_eq!(Content::encode_body(&body, expires), content.encode());
+            let mut out = BytesMut::with_capacity(Content::body_len(body.len()));
+            let room = out.capacity();
+            prop_assert_eq!(Content::encode_body(&body, expires, &mut out), content.encode());
+            prop_assert!(room - out.capacity() <= Content::body_len(body.len()));
         }
 
         #[test]

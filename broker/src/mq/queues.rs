@@ -107,6 +107,19 @@ impl Queues {
         self.topics.read().get(name).cloned().ok_or_else(unknown)
     }
 
+    /// Topics in the order of their names, up to one that is not there.
+    pub(crate) fn topics<'a>(&self, names: impl Iterator<Item = &'a str>) -> Vec<Arc<Topic>> {
+        let all = self.topics.read();
+        let mut found: Vec<Arc<Topic>> = Vec::new();
+        for name in names {
+            // Most often it is that of the message before.
+            let same = found.last().filter(|last| *last.name == *name);
+            let Some(topic) = same.or_else(|| all.get(name)) else { break };
+            found.push(topic.clone());
+        }
+        found
+    }
+
     /// Topics whose names start so, by name.
     pub(crate) fn list(&self, prefix: &str) -> Vec<Arc<Topic>> {
         let mut topics = self.all();

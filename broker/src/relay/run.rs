@@ -283,36 +283,31 @@ impl Stage {
     }
 }
 
-/// Hands requests over the desks they are for. From the first one on that is not taken, they go over the link.
-fn ask(link: &Arc<Link>, items: &mut [Item], buffer: &mut ReadBuffer, wires: &[BytesMut], touched: &mut Touched) {
-    let mut declined = None;
-    let mut asked = None;
-    for (nth, item) in items.iter_mut().enumerate() {
+/// Hands requests over the desk they are for. From the first one on that is not taken, they go over the link; and so do those
+/// for another desk.
+fn ask(link: &Arc<Link>, items: &mut [Item], buffer: &ReadBuffer, wires: &[BytesMut], touched: &mut Touched) {
+    let (mut asking, mut requests) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()));
+    let mut whose = None::<&Arc<Link>>;
+    for (nth, item) in items.iter().enumerate() {
         let Stage::Asking(to, opening) = &item.stage else { continue };
-        let wire = match wires.get(nth) {
-            Some(wire) => &wire[..],
-            None => buffer.range(item.at.clone()),
-        };
-        let ticket = Ticket::new(link.clone(), item.stream, opening.serial);
-        let taken = match (declined, to.desk()) {
-            (None, Some(desk)) => desk.take(FrameRef::checked(&wire[LENGTH..]).data(), ticket),
-            _ => Err(ticket),
-        };
-        item.stage = match taken {
-            Ok(()) => {
-                asked = asked.or(to.desk().cloned());
-                Stage::Done
-            }
-            Err(ticket) => {
-                ticket.give_back();
-                declined = Some(());
-                link.with(touched, |state| state.detour(item.stream, item.step));
-                Stage::Opening(to.clone(), *opening)
-            }
-        };
+        if Arc::ptr_eq(whose.get_or_insert(to), to) {
+            let wire = wires.get(nth).map_or(&buffer.bytes()[item.at.clone()], |wire| wire);
+            requests.push(FrameRef::checked(&wire[LENGTH..]).data());
+            asking.push((nth, item.stream, opening.serial));
+        }
     }
-    if let Some(desk) = asked {
-        desk.taken();
+    let mut ticket = |nth: usize| {
+        let (_, stream, serial) = asking[nth];
+        Ticket::new(link.clone(), stream, serial)
+    };
+    let desk = whose.and_then(|whose| whose.desk());
+    let taken = desk.map_or(0, |desk| desk.take(&requests, &mut ticket));
+    asking[..taken].iter().for_each(|(nth, ..)| items[*nth].stage = Stage::Done);
+    for item in items {
+        if let Stage::Asking(to, opening) = &item.stage {
+            link.with(touched, |state| state.detour(item.stream, item.step));
+            item.stage = Stage::Opening(to.clone(), *opening);
+        }
     }
 }
 

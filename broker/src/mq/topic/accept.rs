@@ -7,7 +7,7 @@ use crate::mq::message::Content;
 use crate::mq::shared::Hold;
 use crate::mq::{names, refusal, settings};
 use crate::store::{self, Batch, Dedup, Op, Placed, Publish, StoreError};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use std::sync::Arc;
 use towline_service_api::builtin::{Durability, Message, OnFull, QueueError, TopicConfig};
 
@@ -112,14 +112,14 @@ impl Topic {
         Ok(Incoming { content, rare })
     }
 
-    /// Reads a message that is a body and nothing else.
+    /// Reads a message that is a body and nothing else; its bytes are those of the buffer.
     ///
     /// # Errors
     /// `too-large`.
-    pub(crate) fn read_body(&self, body: &[u8]) -> Result<Incoming, QueueError> {
+    pub(crate) fn read_body(&self, body: &[u8], buffer: &mut BytesMut) -> Result<Incoming, QueueError> {
         let (max, ttl) = self.bounds();
         let expires = ttl.map(|ttl| self.shared.clock.now().saturating_add(ttl));
-        let content = Content::encode_body(body, expires);
+        let content = Content::encode_body(body, expires, buffer);
         self.check_size(&content, max)?;
         Ok(Incoming { content, rare: None })
     }

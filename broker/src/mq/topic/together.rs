@@ -30,10 +30,6 @@ impl<T> Coming<T> {
         Self { topic, message, asked, class: store::Durability::default(), whose }
     }
 
-    pub(crate) fn topic(&self) -> &Arc<Topic> {
-        &self.topic
-    }
-
     /// Bytes it takes.
     pub(crate) fn weight(&self) -> usize {
         self.message.content.len() + COST

@@ -410,17 +410,8 @@ impl Dispatch {
             return false;
         }
         let Some(desk) = found.endpoints.list.first().and_then(|first| first.link.desk()) else { return false };
-        let ticket = Ticket::new(self.link.clone(), request.stream, serial);
-        match desk.take(request.packet.view().data(), ticket) {
-            Ok(()) => {
-                desk.taken();
-                true
-            }
-            Err(ticket) => {
-                ticket.give_back();
-                false
-            }
-        }
+        let mut ticket = |_| Ticket::new(self.link.clone(), request.stream, serial);
+        desk.take(&[request.packet.view().data()], &mut ticket) > 0
     }
 
     /// Tries endpoints until one takes the request.

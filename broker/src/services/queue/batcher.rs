@@ -1,15 +1,17 @@
 //! Calls of `publish` that came together, stored together.
 
 use crate::link::{Answers, Ticket};
-use crate::mq::{Coming, Folder, Incoming, Queues, Spare, Stored, Together, Topic};
+use crate::mq::{Coming, Content, Folder, Incoming, Queues, Spare, Stored, Together, Topic};
+use bytes::BytesMut;
 use parking_lot::Mutex;
 use rsocket::ErrorCode;
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use tokio::runtime::Handle;
 use towline_service_api::__private::Later;
 use towline_service_api::builtin::{Confirmation, Durability, Message, QueueError};
-use towline_service_api::{Encoding, RpcError, ServiceError};
+use towline_service_api::{RpcError, ServiceError};
 
 /// Calls for which memory is kept while nothing is published.
 const KEPT: usize = 256;
@@ -21,6 +23,11 @@ const WAITING: usize = 8 << 20;
 pub(super) enum Done {
     /// A call over the desk.
     Ticket(Ticket),
+    Asked(Asked),
+}
+
+/// Whoever came another way.
+pub(super) enum Asked {
     /// A call over the link.
     Call(Later),
     /// Anybody else.
@@ -29,43 +36,23 @@ pub(super) enum Done {
 
 impl Done {
     fn stored(self, outcome: Result<Stored<'_>, QueueError>, answers: &mut Answers) {
-        match self {
-            Self::Ticket(ticket) => answer(ticket, outcome, Stored::write, answers),
-            Self::Call(later) => later.answer_as(outcome, Stored::encode),
-            Self::Other(tell) => tell(outcome.map(Into::into)),
-        }
-    }
-
-    fn tell(self, outcome: Result<Confirmation, QueueError>) {
-        match self {
-            Self::Ticket(ticket) => {
-                let write = |told: &Confirmation, out: &mut Vec<u8>| {
-                    // It has a form.
-                    out.extend_from_slice(&Encoding::MessagePack.encode(told).unwrap_or_default());
-                };
-                answer(ticket, outcome, write, &mut Answers::default());
+        match (self, outcome) {
+            (Self::Ticket(ticket), Ok(stored)) => answers.payload(ticket, |out| stored.write(out)),
+            (Self::Ticket(ticket), Err(error)) => {
+                let RpcError { code, message, .. } = error.into_rpc();
+                answers.fail(ticket, ErrorCode(code), &message);
             }
-            Self::Call(later) => later.answer(outcome),
-            Self::Other(tell) => tell(outcome),
+            (Self::Asked(Asked::Call(later)), outcome) => later.answer_as(outcome, Stored::encode),
+            (Self::Asked(Asked::Other(tell)), outcome) => tell(outcome.map(Into::into)),
         }
-    }
-
-    pub(super) fn refuse(self, error: QueueError) {
-        self.stored(Err(error), &mut Answers::default());
     }
 }
 
-fn answer<T>(
-    ticket: Ticket,
-    outcome: Result<T, QueueError>,
-    write: impl FnOnce(&T, &mut Vec<u8>),
-    answers: &mut Answers,
-) {
-    match outcome {
-        Ok(value) => answers.payload(ticket, |out| write(&value, out)),
-        Err(error) => {
-            let RpcError { code, message, .. } = error.into_rpc();
-            answers.fail(ticket, ErrorCode(code), &message);
+impl Asked {
+    fn tell(self, outcome: Result<Confirmation, QueueError>) {
+        match self {
+            Self::Call(later) => later.answer(outcome),
+            Self::Other(tell) => tell(outcome),
         }
     }
 }
@@ -110,68 +97,78 @@ impl Batcher {
         topic: Result<Arc<Topic>, QueueError>,
         message: Message,
         durability: Option<Durability>,
-        done: Done,
+        asked: Asked,
     ) {
         let topic = match topic {
             Ok(topic) => topic,
-            Err(error) => return done.refuse(error),
+            Err(error) => return asked.tell(Err(error)),
         };
         let producer = message.producer.clone().zip(message.sequence);
         match topic.read(message) {
             Ok(message) if message.due().is_some() => {
                 let later = schedule(self.folder.queues().cloned(), topic, message);
-                tokio::spawn(async move { done.tell(later.await) });
+                tokio::spawn(async move { asked.tell(later.await) });
             }
-            Ok(message) => self.take(Coming::new(topic, message, durability, done)),
+            Ok(message) => self.take(Coming::new(topic, message, durability, Done::Asked(asked))),
             Err(error) => {
                 if let Some((producer, sequence)) = producer {
                     self.flush();
                     topic.skip(&producer, sequence);
                 }
-                done.refuse(error);
+                asked.tell(Err(error));
             }
         }
     }
 
     /// Stores a message that was read and is due.
     fn take(self: &Arc<Self>, coming: Coming<Done>) {
-        self.waiting.lock().push(coming);
-        self.wake();
+        let mut waiting = self.waiting.lock();
+        waiting.push(coming);
+        let is_new = !std::mem::replace(&mut waiting.is_due, true);
+        drop(waiting);
+        if is_new {
+            self.wake();
+        }
     }
 
-    /// The same for a call over the desk, once [`Self::wake`] is called.
-    ///
-    /// # Errors
-    /// Too much waits already.
-    pub(super) fn take_if_room(&self, topic: Arc<Topic>, message: Incoming, ticket: Ticket) -> Result<(), Ticket> {
+    /// Takes calls over the desk, by their topics and bodies, up to one that is refused, or for which there is no room.
+    /// Returns how many.
+    pub(super) fn take_if_room(
+        self: &Arc<Self>,
+        calls: &[(&str, &[u8])],
+        ticket: &mut dyn FnMut(usize) -> Ticket,
+    ) -> usize {
+        let topics = self.folder.topics(calls.iter().map(|(topic, _)| *topic));
+        let mut buffer = BytesMut::with_capacity(calls.iter().map(|(_, body)| Content::body_len(body.len())).sum());
+        let coming = topics.into_iter().zip(calls).enumerate().map_while(|(nth, (topic, (_, body)))| {
+            let message = topic.read_body(body, &mut buffer).ok()?;
+            Some((nth, topic, message))
+        });
+        let coming: Vec<_> = coming.collect();
         let mut waiting = self.waiting.lock();
-        if waiting.bytes > WAITING {
-            return Err(ticket);
+        let mut taken = 0;
+        for (nth, topic, message) in coming {
+            if waiting.bytes > WAITING {
+                break;
+            }
+            waiting.push(Coming::new(topic, message, None, Done::Ticket(ticket(nth))));
+            taken += 1;
         }
-        waiting.push(Coming::new(topic, message, None, Done::Ticket(ticket)));
+        let is_new = taken > 0 && !std::mem::replace(&mut waiting.is_due, true);
         drop(waiting);
-        self.folder.meters().direct.increment(1);
-        Ok(())
+        if taken > 0 {
+            self.folder.meters().direct.increment(taken as u64);
+        }
+        if is_new {
+            self.wake();
+        }
+        taken
     }
 
     /// Lets what waits be stored.
-    pub(super) fn wake(self: &Arc<Self>) {
-        let mut waiting = self.waiting.lock();
-        let is_due = std::mem::replace(&mut waiting.is_due, true);
-        drop(waiting);
-        if !is_due {
-            let batcher = self.clone();
-            self.runtime.spawn(async move { batcher.flush() });
-        }
-    }
-
-    /// The topic of a name: most often that of the message before.
-    pub(super) fn topic(&self, name: &str) -> Result<Arc<Topic>, QueueError> {
-        let last = self.waiting.lock().calls.last().map(Coming::topic).filter(|topic| *topic.name == *name).cloned();
-        match last {
-            Some(topic) => Ok(topic),
-            None => self.folder.queues_for(name)?.topic(name),
-        }
+    fn wake(self: &Arc<Self>) {
+        let batcher = self.clone();
+        self.runtime.spawn(async move { batcher.flush() });
     }
 
     /// Stores what waits: what is published now is behind it.
@@ -182,13 +179,27 @@ impl Batcher {
             std::mem::swap(&mut turn.waiting, &mut waiting.calls);
             (waiting.bytes, waiting.is_due) = (0, false);
         }
-        let refused = store(&mut turn);
-        turn.waiting.shrink_to(KEPT);
-        turn.spare.shrink_to(KEPT);
+        let Turn { waiting, spare } = &mut *turn;
+        let (stored, refused) = Together::store(waiting, spare, false);
+        waiting.shrink_to(KEPT);
+        spare.shrink_to(KEPT);
         drop(turn);
         let mut answers = Answers::default();
+        stored.into_iter().for_each(|together| tell(together, &mut answers));
         refused.into_iter().for_each(|(coming, error)| coming.whose().stored(Err(error), &mut answers));
     }
+}
+
+/// Tells what became of messages once that is known: most often it is.
+fn tell(mut together: Together<Done>, answers: &mut Answers) {
+    if let Poll::Ready(outcome) = together.poll_reached(&mut Context::from_waker(Waker::noop())) {
+        return together.tell(outcome, |done, told| done.stored(told, answers));
+    }
+    tokio::spawn(async move {
+        let outcome = poll_fn(|cx| together.poll_reached(cx)).await;
+        let mut answers = Answers::default();
+        together.tell(outcome, |done, told| done.stored(told, &mut answers));
+    });
 }
 
 impl Waiting {
@@ -196,19 +207,6 @@ impl Waiting {
         self.bytes += coming.weight();
         self.calls.push(coming);
     }
-}
-
-/// Stores what is in turn; what is not taken comes back.
-fn store(turn: &mut Turn) -> Vec<(Coming<Done>, QueueError)> {
-    let (stored, refused) = Together::store(&mut turn.waiting, &mut turn.spare, false);
-    for mut together in stored {
-        tokio::spawn(async move {
-            let outcome = poll_fn(|cx| together.poll_reached(cx)).await;
-            let mut answers = Answers::default();
-            together.tell(outcome, |done, told| done.stored(told, &mut answers));
-        });
-    }
-    refused
 }
 
 /// Keeps a message until it is due.
@@ -226,47 +224,95 @@ pub(super) async fn schedule(
 mod tests {
     use super::*;
     use crate::config::Data;
-    use crate::link::{Begin, Step, Touched, tests_support};
+    use crate::link::{Begin, Link, Step, Touched, tests_support};
     use crate::metrics::{QueueMeters, recorder};
     use rsocket::frame::PayloadParts;
-    use rsocket::{Frame, FrameType};
+    use rsocket::{Frame, FrameType, StreamId};
+    use std::path::PathBuf;
     use towline_service_api::builtin::TopicConfig;
+
+    /// Nobody stores what waits while the test does not wait.
+    struct Run {
+        directory: PathBuf,
+        folder: Arc<Folder>,
+        link: Arc<Link>,
+        next: StreamId,
+    }
+
+    impl Run {
+        async fn new(name: &str) -> Self {
+            let directory = std::env::temp_dir().join(format!("towline-batcher-{name}-{}", std::process::id()));
+            let data = Data { directory: directory.clone(), ..Data::default() };
+            let meters = Arc::new(QueueMeters::new(&recorder()));
+            let folder = Arc::new(Folder::new(&data, 1 << 30, meters, Handle::current()));
+            let queues = folder.made().await.expect("a folder is made").clone();
+            let config = TopicConfig { max_message_bytes: Some(1 << 20), ..TopicConfig::default() };
+            queues.create("orders", &config).await.expect("it is made");
+            Self { directory, folder, link: tests_support::link(1), next: 1 }
+        }
+
+        fn batcher(&self) -> Arc<Batcher> {
+            Arc::new(Batcher::new(self.folder.clone(), Handle::current()))
+        }
+
+        /// How many of these calls are taken; each of their streams is cancelled at once: that bounds nothing.
+        fn take(&mut self, batcher: &Arc<Batcher>, calls: &[(&str, &[u8])]) -> usize {
+            let Self { link, next, .. } = self;
+            batcher.take_if_room(calls, &mut |_| {
+                let stream = *next;
+                *next += 2;
+                let frame = Frame::request(FrameType::RequestResponse, stream, 0, 0, PayloadParts::default());
+                let step = Step::read(frame.view().bytes());
+                let begun = link.with(&mut Touched::default(), |state| {
+                    let begun = state.begin(stream, step);
+                    drop(state.depart(stream, &mut Step::read(Frame::cancel(stream).view().bytes())));
+                    begun
+                });
+                let Begin::Started { serial, .. } = begun else { panic!("{begun:?}") };
+                Ticket::new(link.clone(), stream, serial)
+            })
+        }
+
+        async fn end(self) {
+            self.folder.close().await;
+            let _ = std::fs::remove_dir_all(self.directory);
+        }
+    }
 
     #[tokio::test]
     async fn what_waits_to_be_looked_at_is_bounded_by_its_bytes_and_by_its_number() {
-        let directory = std::env::temp_dir().join(format!("towline-batcher-{}", std::process::id()));
-        let data = Data { directory: directory.clone(), ..Data::default() };
-        let meters = Arc::new(QueueMeters::new(&recorder()));
-        let folder = Arc::new(Folder::new(&data, 1 << 30, meters, Handle::current()));
-        let queues = folder.made().await.expect("a folder is made").clone();
-        let topic = queues.create("orders", &TopicConfig::default()).await.expect("it is made");
-        let link = tests_support::link(1);
-        let mut streams = (0..).map(|nth| 2 * nth + 1);
-        let mut take = |batcher: &Batcher, body: &[u8]| {
-            let stream = streams.next().expect("there is another one");
-            let frame = Frame::request(FrameType::RequestResponse, stream, 0, 0, PayloadParts::default());
-            let step = Step::read(frame.view().bytes());
-            let begun = link.with(&mut Touched::default(), |state| {
-                let begun = state.begin(stream, step);
-                // Taken back at once: that bounds nothing.
-                drop(state.depart(stream, &mut Step::read(Frame::cancel(stream).view().bytes())));
-                begun
-            });
-            let Begin::Started { serial, .. } = begun else { panic!("{begun:?}") };
-            let message = topic.read_body(body).expect("it is small");
-            let taken = batcher.take_if_room(topic.clone(), message, Ticket::new(link.clone(), stream, serial));
-            taken.map_err(Ticket::give_back).is_ok()
-        };
+        let mut run = Run::new("bounds").await;
         for (body, most) in [(vec![7; 256 << 10], 33), (Vec::new(), WAITING / 256 + 1)] {
-            // Nobody stores what waits, as nobody is woken.
-            let batcher = Batcher::new(folder.clone(), Handle::current());
-            let taken = (0..=most).take_while(|_| take(&batcher, &body)).count();
-            assert!(taken <= most && taken > most / 2, "{taken} of {} bytes", body.len());
-            batcher.flush();
-            assert!(take(&batcher, b"x"), "once they are stored there is room again");
+            for together in [1, 60] {
+                let batcher = run.batcher();
+                let calls = vec![("orders", &body[..]); together];
+                let mut taken = 0;
+                while let full @ 1.. = run.take(&batcher, &calls) {
+                    taken += full;
+                    assert!(taken <= most, "{taken} of {} bytes", body.len());
+                }
+                assert!(taken > most / 2, "{taken} of {} bytes", body.len());
+                batcher.flush();
+                assert_eq!(run.take(&batcher, &[("orders", b"x")]), 1, "once they are stored there is room again");
+                batcher.flush();
+            }
+        }
+        run.end().await;
+    }
+
+    #[tokio::test]
+    async fn nothing_is_taken_behind_what_is_refused() {
+        let mut run = Run::new("refused").await;
+        let large = vec![7; 2 << 20];
+        for refused in [("nowhere", &b"x"[..]), ("towline.own", b"x"), ("orders", &large)] {
+            let batcher = run.batcher();
+            let calls = [("orders", &b"1"[..]), ("orders", b"2"), refused, ("orders", b"4")];
+            assert_eq!(run.take(&batcher, &calls), 2, "{}", refused.0);
+            assert_eq!(run.take(&batcher, &calls[2..]), 0, "{}", refused.0);
             batcher.flush();
         }
-        queues.close().await;
-        let _ = std::fs::remove_dir_all(directory);
+        let topic = run.folder.topic("orders").expect("it is there");
+        assert_eq!(topic.head(), 6);
+        run.end().await;
     }
 }

@@ -29,17 +29,9 @@ impl link::Desk for Desk {
         is_publish(metadata)
     }
 
-    fn take(&self, data: &[u8], ticket: Ticket) -> Result<(), Ticket> {
-        let Some((topic, body)) = plain::read(data) else { return Err(ticket) };
-        let message = self.batcher.topic(topic).and_then(|topic| Ok((topic.read_body(body)?, topic)));
-        match message {
-            Ok((message, topic)) => self.batcher.take_if_room(topic, message, ticket),
-            Err(_) => Err(ticket),
-        }
-    }
-
-    fn taken(&self) {
-        self.batcher.wake();
+    fn take(&self, requests: &[&[u8]], ticket: &mut dyn FnMut(usize) -> Ticket) -> usize {
+        let calls: Vec<_> = requests.iter().map_while(|request| plain::read(request)).collect();
+        self.batcher.take_if_room(&calls, ticket)
     }
 }
 

@@ -13,7 +13,7 @@ mod publishing;
 
 use super::caller::Caller;
 use crate::mq::{Ack, Dispatcher, Folder, Member, Queues, Settling, Topic, code, invalid_options};
-use batcher::{Batcher, Done};
+use batcher::{Asked, Batcher};
 pub(in crate::services) use desk::Desk;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use pipeline::Pipeline;
@@ -54,7 +54,7 @@ impl Topics {
     /// A topic, in which all is stored that was published before.
     fn topic(&self, name: &str) -> Result<Arc<Topic>, QueueError> {
         self.batcher.flush();
-        self.folder.queues_for(name)?.topic(name)
+        self.folder.topic(name)
     }
 
     fn queues(&self) -> Option<Arc<Queues>> {
@@ -85,7 +85,7 @@ impl Queue for Topics {
         let (sender, confirmation) = oneshot::channel();
         // Who has gone does not want to know.
         let done = move |outcome| drop(sender.send(outcome));
-        self.batcher.publish(self.batcher.topic(&topic), message, durability, Done::Other(Box::new(done)));
+        self.batcher.publish(self.folder.topic(&topic), message, durability, Asked::Other(Box::new(done)));
         confirmation
             .await
             .unwrap_or_else(|_| Err(QueueError::Rpc(RpcError::rejected("this broker is shutting down", None))))
@@ -99,7 +99,7 @@ impl Queue for Topics {
                 tracing::debug!(%error, "a message that was posted is not stored");
             }
         };
-        self.batcher.publish(self.batcher.topic(&topic), message, None, Done::Other(Box::new(done)));
+        self.batcher.publish(self.folder.topic(&topic), message, None, Asked::Other(Box::new(done)));
     }
 
     async fn publish_batch(

@@ -2,7 +2,8 @@
 //! service answers them.
 
 use super::Topics;
-use super::batcher::{Batcher, Done};
+use super::batcher::{Asked, Batcher};
+use crate::mq::Folder;
 use std::sync::Arc;
 use towline_service_api::__private::Incoming;
 use towline_service_api::builtin::QueueServer;
@@ -11,6 +12,7 @@ use towline_service_api::{Contract, Dispatch, Interaction, Reply, Request, RpcEr
 /// See the module.
 pub(in crate::services) struct Publishing {
     server: QueueServer<Topics>,
+    folder: Arc<Folder>,
     batcher: Arc<Batcher>,
     /// The place of `publish` in the contract.
     publish: usize,
@@ -20,10 +22,10 @@ const PUBLISH: &str = "publish";
 
 impl Publishing {
     pub(in crate::services) fn new(topics: Topics) -> Self {
-        let batcher = topics.batcher.clone();
+        let (folder, batcher) = (topics.folder.clone(), topics.batcher.clone());
         let methods = QueueServer::<Topics>::CONTRACT.methods;
         let publish = methods.iter().position(|method| method.name == PUBLISH).expect("it is in the contract");
-        Self { server: QueueServer::new(topics), batcher, publish }
+        Self { server: QueueServer::new(topics), folder, batcher, publish }
     }
 }
 
@@ -40,7 +42,7 @@ impl Dispatch for Publishing {
         let batcher = self.batcher.clone();
         let mut arguments = incoming.arguments::<3>()?;
         let topic: String = arguments.take(0)?;
-        let (topic, message, durability) = (self.batcher.topic(&topic), arguments.take(1)?, arguments.take(2)?);
-        Ok(incoming.later(move |done| batcher.publish(topic, message, durability, Done::Call(done))))
+        let (topic, message, durability) = (self.folder.topic(&topic), arguments.take(1)?, arguments.take(2)?);
+        Ok(incoming.later(move |done| batcher.publish(topic, message, durability, Asked::Call(done))))
     }
 }
