@@ -110,6 +110,7 @@ pub(crate) struct Frame {
 
 impl Frame {
     /// Reads the first record's header; its length is at least a header's and within `bytes`.
+    #[inline]
     pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
         // Of a length that is known: read without looking at it again for each field.
         let mut take = Take(bytes.first_chunk::<HEADER>()?);

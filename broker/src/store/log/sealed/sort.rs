@@ -7,6 +7,7 @@ use crate::store::record::{self, Frame};
 use crate::store::{Offset, TopicId};
 use bytes::{Bytes, BytesMut};
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Where a message is.
@@ -29,8 +30,6 @@ impl Piece {
 pub(crate) const MOST_BYTES: usize = 64 << 20;
 /// Messages that are sorted in memory at once, at most.
 const MOST_PIECES: usize = 64 << 10;
-/// Bytes of memory that is asked for at once: the system gets small pieces back sooner.
-const BLOCK: usize = 256 << 10;
 
 /// What is sorted in memory at once.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +46,18 @@ pub(crate) struct Memory {
 /// A record is checked. In the place of one that is damaged, also past the cache, comes the mark that it is lost.
 pub(crate) fn sort<P: Iterator<Item = Piece>>(segments: &[Arc<dyn File>], pieces: P, memory: Memory) -> Sorted<'_, P> {
     let count = memory.bytes / memory.record.max(1);
-    Sorted { segments, pieces, memory, count, batch: Vec::new(), taken: 0, last: None, part: Vec::new().into_iter() }
+    Sorted {
+        segments,
+        pieces,
+        memory,
+        count,
+        batch: Vec::new(),
+        taken: 0,
+        last: None,
+        window: None,
+        records: Bytes::new(),
+        part: Vec::new().into_iter(),
+    }
 }
 
 /// See [`sort`].
@@ -62,21 +72,25 @@ pub(crate) struct Sorted<'a, P> {
     /// Those of them that are in a part.
     taken: usize,
     last: Option<Key>,
-    /// Records in memory, in the order they come out.
-    part: std::vec::IntoIter<Bytes>,
+    /// What it reads with.
+    window: Option<Window<'a>>,
+    /// Memory for the records of one part after the other.
+    records: Bytes,
+    /// Where they are in it, in the order they come out.
+    part: std::vec::IntoIter<Range<usize>>,
 }
 
 impl<P: Iterator<Item = Piece>> Sorted<'_, P> {
     #[cfg(test)]
     /// Bytes of records in memory.
     pub(crate) fn held(&self) -> usize {
-        self.part.as_slice().iter().map(Bytes::len).sum()
+        self.part.as_slice().iter().map(Range::len).sum()
     }
 
     fn read(&mut self) -> io::Result<Option<Bytes>> {
         loop {
-            if let Some(record) = self.part.next() {
-                return Ok(Some(record));
+            if let Some(at) = self.part.next() {
+                return Ok(Some(self.records.slice(at)));
             }
             self.fill_batch();
             if self.batch.is_empty() {
@@ -85,14 +99,14 @@ impl<P: Iterator<Item = Piece>> Sorted<'_, P> {
             let mut count = self.batch.len();
             // If it fails it is done again.
             let part = loop {
-                match self.part(&self.batch[..count])? {
+                match self.read_part(count)? {
                     Some(part) => break part,
                     None => count = count.div_ceil(2),
                 }
             };
             self.taken = count;
             // A little room is left for those that are longer.
-            let bytes: usize = part.iter().map(Bytes::len).sum();
+            let bytes: usize = part.iter().map(Range::len).sum();
             self.count = count * (self.memory.bytes - self.memory.bytes / 8) / bytes.max(1);
             self.part = part.into_iter();
         }
@@ -110,56 +124,64 @@ impl<P: Iterator<Item = Piece>> Sorted<'_, P> {
         }
     }
 
-    /// Reads them, in the order they lie in; nothing, if they do not fit and are more than one.
-    fn part(&self, pieces: &[Piece]) -> io::Result<Option<Vec<Bytes>>> {
+    /// Reads the first of a batch, in the order they lie in; nothing, if they do not fit and are more than one.
+    fn read_part(&mut self, count: usize) -> io::Result<Option<Vec<Range<usize>>>> {
+        let pieces = &self.batch[..count];
         let mut order: Vec<u32> = (0..pieces.len() as u32).collect();
         order.sort_unstable_by_key(|place| (pieces[*place as usize].segment, pieces[*place as usize].position));
-        let (mut records, mut bytes) = (vec![Bytes::new(); pieces.len()], 0);
-        let mut block = BytesMut::new();
+        // Nobody holds what came before any more.
+        let mut records = std::mem::take(&mut self.records).try_into_mut().unwrap_or_default();
+        records.clear();
+        records.reserve(self.memory.bytes.min(count * self.memory.record));
+        let mut part = vec![0..0; pieces.len()];
         for places in order.chunk_by(|one, other| pieces[*one as usize].segment == pieces[*other as usize].segment) {
             let segment = pieces[places[0] as usize].segment;
-            let file = self.segments.get(segment as usize).ok_or(io::ErrorKind::InvalidInput)?;
-            let mut window = Window::new(&**file, false, u64::MAX);
+            let file = &**self.segments.get(segment as usize).ok_or(io::ErrorKind::InvalidInput)?;
+            let window = self.window.get_or_insert_with(|| Window::new(file, false, u64::MAX));
+            window.turn_to(file);
             for place in places.iter().map(|place| *place as usize) {
+                let from = records.len();
                 // Those that are damaged stay empty.
-                let Some(record) = record(&**file, &mut window, &pieces[place])? else { continue };
-                bytes += record.len();
-                if bytes > self.memory.bytes && pieces.len() > 1 {
+                copy(file, window, &pieces[place], &mut records)?;
+                if records.len() > self.memory.bytes && pieces.len() > 1 {
                     return Ok(None);
                 }
-                if block.capacity() < record.len() {
-                    block = BytesMut::with_capacity(BLOCK.min(self.memory.bytes).max(record.len()));
-                }
-                block.extend_from_slice(&record);
-                records[place] = block.split().freeze();
+                part[place] = from..records.len();
             }
         }
         for place in 0..pieces.len() {
-            if records[place].is_empty() {
+            if part[place].is_empty() {
                 let Piece { topic, offset, .. } = pieces[place];
                 // The time is that of the message before, if that is here.
                 let before = place.checked_sub(1).filter(|before| pieces[*before].topic == topic);
-                let before = before.and_then(|before| record::message_parts(&records[before]));
-                records[place] = record::lost(topic, offset, before.map_or(0, |(timestamp, _)| timestamp)).into();
+                let before = before.and_then(|before| record::message_parts(&records[part[before].clone()]));
+                let from = records.len();
+                records.extend_from_slice(&record::lost(topic, offset, before.map_or(0, |(timestamp, _)| timestamp)));
+                part[place] = from..records.len();
             }
         }
-        Ok(Some(records))
+        self.records = records.freeze();
+        Ok(Some(part))
     }
 }
 
-/// A message as it was written, nothing if it is damaged.
-fn record(file: &dyn File, window: &mut Window<'_>, piece: &Piece) -> io::Result<Option<Bytes>> {
-    let is_it = |bytes: &Bytes| Entry::of(bytes, 0).is_some_and(|entry| entry.key() == piece.key() && !entry.is_lost);
+/// Appends a message as it was written, nothing if it is damaged.
+fn copy(file: &dyn File, window: &mut Window<'_>, piece: &Piece, out: &mut BytesMut) -> io::Result<()> {
+    let is_it = |bytes: &[u8]| Entry::of(bytes, 0).is_some_and(|entry| entry.key() == piece.key() && !entry.is_lost);
     let position = u64::from(piece.position);
-    if let Some(len) = stated_len(&window.bytes(position, record::HEADER)?) {
-        let bytes = window.bytes(position, len)?;
-        if is_it(&bytes) {
-            return Ok(Some(bytes));
+    if let Some(len) = stated_len(window.peek(position, record::HEADER)?) {
+        let bytes = window.peek(position, len)?;
+        if is_it(bytes) {
+            out.extend_from_slice(bytes);
+            return Ok(());
         }
     }
-    let Some(len) = stated_len(&window::read(file, position, record::HEADER, true)?) else { return Ok(None) };
+    let Some(len) = stated_len(&window::read(file, position, record::HEADER, true)?) else { return Ok(()) };
     let bytes = window::read(file, position, len, true)?;
-    Ok(Some(bytes).filter(is_it))
+    if is_it(&bytes) {
+        out.extend_from_slice(&bytes);
+    }
+    Ok(())
 }
 
 /// The length that a record's header states, if there may be such a record.

@@ -50,7 +50,7 @@ impl Sealed {
         for entry in self.entries()? {
             let entry = entry?;
             builder.push(&entry);
-            let is_right = is_record_of(&entry, &window.bytes(entry.position, entry.len as usize)?);
+            let is_right = is_record_of(&entry, window.peek(entry.position, entry.len as usize)?);
             if !is_right && keep(entry.topic, entry.offset..=entry.offset) != Kept::Nothing {
                 damage.records.push(entry.key());
             }

@@ -3,9 +3,10 @@
 use crate::store::log::disk::File;
 use bytes::Bytes;
 use std::io;
+use std::ops::Range;
 
-/// Bytes read at once, at least.
-pub(super) const PIECE: usize = 1 << 20;
+/// Bytes read at once, at least: what has to come from the disk in large pieces, else as much as stays in the processor's cache.
+const PIECE: [usize; 2] = [128 << 10, 1 << 20];
 
 /// A piece of a file in memory. What it gave out stays when it moves on.
 #[derive(Debug)]
@@ -24,12 +25,30 @@ impl<'a> Window<'a> {
         Self { file, is_past_cache, end, from: 0, bytes: Bytes::new() }
     }
 
+    /// Goes on in another file, with the same memory.
+    pub(super) fn turn_to(&mut self, file: &'a dyn File) {
+        (self.file, self.from) = (file, u64::MAX);
+    }
+
     /// So many bytes at `at`: fewer, if the file or what may be read of it ends before.
     pub(super) fn bytes(&mut self, at: u64, len: usize) -> io::Result<Bytes> {
+        let range = self.load(at, len)?;
+        Ok(self.bytes.slice(range))
+    }
+
+    /// The same for who is done with them before it asks again.
+    pub(super) fn peek(&mut self, at: u64, len: usize) -> io::Result<&[u8]> {
+        let range = self.load(at, len)?;
+        Ok(&self.bytes[range])
+    }
+
+    /// Where they are in memory.
+    fn load(&mut self, at: u64, len: usize) -> io::Result<Range<usize>> {
         let len = len.min(usize::try_from(self.end.saturating_sub(at)).unwrap_or(usize::MAX));
         let has_all = at >= self.from && at + len as u64 <= self.from + self.bytes.len() as u64;
         if !has_all {
-            let piece = PIECE.min(usize::try_from(self.end.saturating_sub(at)).unwrap_or(usize::MAX));
+            let piece = PIECE[usize::from(self.is_past_cache)]
+                .min(usize::try_from(self.end.saturating_sub(at)).unwrap_or(usize::MAX));
             // Nothing is held of a piece that could not be read. What nobody else holds is read into again.
             let mut bytes = std::mem::take(&mut self.bytes).try_into_mut().unwrap_or_default();
             bytes.resize(len.max(piece), 0);
@@ -38,7 +57,7 @@ impl<'a> Window<'a> {
             (self.bytes, self.from) = (bytes.freeze(), at);
         }
         let start = (at - self.from) as usize;
-        Ok(self.bytes.slice(start..self.bytes.len().min(start + len)))
+        Ok(start..self.bytes.len().min(start + len))
     }
 }
 

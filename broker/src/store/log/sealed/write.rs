@@ -13,8 +13,8 @@ use bytes::Bytes;
 use std::io;
 use std::sync::Arc;
 
-/// Bytes written at once.
-const PIECE: usize = 1 << 20;
+/// Bytes written at once: as much as is still in the processor's cache when it is copied.
+const PIECE: usize = 128 << 10;
 
 /// Writes a file of these records, which come in the order of topic and offset, each once. `capacity` is what the records
 /// take, about: the file is allocated so long at first. It is synced when this returns; its name is not, and it does not count
