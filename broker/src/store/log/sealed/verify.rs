@@ -6,7 +6,7 @@ use super::open::Sealed;
 use super::page::{self, Role};
 use super::read::is_record_of;
 use super::records::{Keep, Kept};
-use super::window::{self, Window};
+use super::window::Window;
 use crate::store::log::file::{self, PAGE};
 use crate::store::{Offset, TopicId};
 use std::io;
@@ -60,8 +60,9 @@ impl Sealed {
         if self.is_salvaged() {
             return Ok(damage);
         }
+        let mut window = Window::new(&*self.file, true, u64::MAX);
         let mut check = |at: u64, expected: &[u8]| {
-            if window::read(&*self.file, at, expected.len(), true)? != expected {
+            if window.peek(at, expected.len())? != expected {
                 damage.pages.push(at);
             }
             Ok::<_, io::Error>(())
