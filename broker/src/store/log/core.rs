@@ -12,7 +12,7 @@
 use super::catalog::Catalog;
 use super::certainty::Certainty;
 use super::disk::Disk;
-use super::front::{Appended, Front, Waiter, Wake};
+use super::front::{Appended, Front, Waiter};
 use super::group::Recovery;
 use super::keeper::Keeper;
 use super::ranges::Ranges;
@@ -219,11 +219,11 @@ impl Core {
     /// Whoever has something to do does it; who appended writes it, if `is_writing`, it is little and is waited for.
     fn wake(&self, is_writing: bool) {
         let due = std::mem::take(&mut self.front.lock().due);
-        match due {
-            Wake::Writer if is_writing && self.write_at_once() => {}
-            Wake::Writer => self.to_write.set(),
-            Wake::Syncer => self.to_sync.set(),
-            Wake::Nobody => {}
+        if due.syncer {
+            self.to_sync.set();
+        }
+        if due.writer && !(is_writing && self.write_at_once()) {
+            self.to_write.set();
         }
     }
 

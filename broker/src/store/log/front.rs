@@ -127,7 +127,7 @@ pub(crate) struct Front {
     /// Why no message is taken, and of the rest only what the current segment holds: there is no next one.
     pub spent: Option<StoreError>,
     /// Whom to wake, as nobody was before.
-    pub due: Wake,
+    pub due: Due,
     /// Bytes the current segment had left when the last group was taken.
     room: u64,
     open: Open,
@@ -139,14 +139,12 @@ pub(crate) struct Front {
 }
 
 /// Who has something to do now.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Wake {
-    #[default]
-    Nobody,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Due {
     /// Somebody waits until it is written.
-    Writer,
-    /// Somebody waits until it is synced; whoever syncs writes, too.
-    Syncer,
+    pub writer: bool,
+    /// Somebody waits until it is synced.
+    pub syncer: bool,
 }
 
 /// What a receipt waits for, and what it tells.
@@ -188,7 +186,7 @@ impl Front {
             stopped: None,
             full: None,
             spent: None,
-            due: Wake::Nobody,
+            due: Due::default(),
             room: 0,
             open: Open::new(Vec::new()),
             closed: VecDeque::new(),
@@ -293,12 +291,8 @@ impl Front {
             Durability::Os => self.open.written.push(waiter),
             Durability::Memory => waiter.answer(Ok(())),
         }
-        let due = match (before, self.is_written_for(), self.is_synced_for()) {
-            ((false, _), true, _) => Wake::Writer,
-            ((_, false), _, true) => Wake::Syncer,
-            _ => Wake::Nobody,
-        };
-        self.due = self.due.max(due);
+        self.due.writer |= !before.0 && self.is_written_for();
+        self.due.syncer |= !before.1 && self.is_synced_for();
         Appended { placed, receipt, shown }
     }
 

@@ -60,23 +60,35 @@ impl Core {
     }
 
     /// Writes what is open if that is little, nobody else writes, and the last one so written did not take long. False if it
-    /// is for the write thread.
+    /// is for the write thread, as going over to the next segment is.
     pub(crate) fn write_at_once(&self) -> bool {
         let Some(mut writer) = self.writer.try_lock() else { return false };
         writer.left = writer.left.saturating_sub(1);
-        if writer.left > 0 || !self.front.lock().holds_at_most(self.settings.at_once) || self.is_behind() {
+        if writer.left > 0 || self.is_poisoned() || self.is_behind() {
             return false;
         }
+        let room = writer.segment.len - writer.position;
+        // Looked at and taken under one lock: a snapshot may be asked for at any time.
+        let taken = {
+            let mut front = self.front.lock();
+            match front.holds_at_most(self.settings.at_once) {
+                true => front.take(room, &mut writer.spare),
+                false => return false,
+            }
+        };
+        let open = match taken {
+            Taken::Group(open) => open,
+            Taken::Nothing => return true,
+            Taken::TooLong => return false,
+        };
+        let writing = self.place(&mut writer, *open);
         let started = Instant::now();
-        let (wrote, writing) = self.begin_write(&mut writer);
-        if let Some(writing) = writing {
-            let result = writing.run();
-            writer.spare = self.end_write(writing, result);
-        }
+        let result = writing.run();
         if started.elapsed() > LONG {
             writer.left = LEFT;
         }
-        wrote != Wrote::Blocked
+        writer.spare = self.end_write(writing, result);
+        true
     }
 
     /// Takes what is open and gives it its place.

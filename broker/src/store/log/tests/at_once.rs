@@ -24,6 +24,7 @@ fn begin_with(settings: Settings) -> (Simulated, Core, u64) {
     append(&core, vec![publish(OS, b"first")]);
     settle(&core, &mut now);
     is_left(&core);
+    core.to_sync.wait(Duration::ZERO);
     (disk, core, now)
 }
 
@@ -87,6 +88,20 @@ fn what_is_synced_or_more_than_a_little_or_behind_others_is_left() {
     );
     while core.write() == Wrote::Group {}
     assert_eq!(frozen.receipt.try_get(), Some(Ok(Durability::Os)));
+}
+
+/// Whoever syncs writes one group after the other, up to the last that somebody has to see synced.
+#[test]
+fn what_comes_before_anything_is_asked_for_wakes_all_who_have_something_to_do() {
+    let (_disk, core, mut now) = begin();
+    let mut synced = core.append_each(&[publish(DISK, &[7; 7_000])], 1, Durability::Memory);
+    let mut written = core.append_each(&[publish(OS, &[7; 3_000])], 1, Durability::Memory);
+    assert_eq!((is_left(&core), core.to_sync.wait(Duration::ZERO)), (false, false), "nothing is asked for yet");
+    core.commit();
+    assert_eq!((is_left(&core), core.to_sync.wait(Duration::ZERO)), (true, true), "they are in two groups");
+    settle(&core, &mut now);
+    assert_eq!(synced.receipt.try_get(), Some(Ok(Durability::Disk)));
+    assert_eq!(written.receipt.try_get(), Some(Ok(Durability::Os)));
 }
 
 #[test]
