@@ -133,7 +133,9 @@ impl Drop for Answers {
             return self.give();
         }
         // What broke had nothing to do with these.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        if !self.waiting.is_empty()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
             let mut left = std::mem::take(self);
             runtime.spawn(async move { left.give() });
         }

@@ -130,7 +130,9 @@ impl<P: Iterator<Item = Piece>> Sorted<'_, P> {
         let mut order: Vec<u32> = (0..pieces.len() as u32).collect();
         order.sort_unstable_by_key(|place| (pieces[*place as usize].segment, pieces[*place as usize].position));
         // Nobody holds what came before any more.
-        let mut records = std::mem::take(&mut self.records).try_into_mut().unwrap_or_default();
+        let before = std::mem::take(&mut self.records).try_into_mut().ok();
+        // One large record does not keep its memory.
+        let mut records = before.filter(|before| before.capacity() <= 2 * self.memory.bytes).unwrap_or_default();
         records.clear();
         records.reserve(self.memory.bytes.min(count * self.memory.record));
         let mut part = vec![0..0; pieces.len()];

@@ -60,7 +60,7 @@ impl Sealed {
         if self.is_salvaged() {
             return Ok(damage);
         }
-        let mut window = Window::new(&*self.file, true, u64::MAX);
+        window = Window::new(&*self.file, true, u64::MAX);
         let mut check = |at: u64, expected: &[u8]| {
             if window.peek(at, expected.len())? != expected {
                 damage.pages.push(at);

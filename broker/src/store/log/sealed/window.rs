@@ -50,7 +50,9 @@ impl<'a> Window<'a> {
             let piece = PIECE[usize::from(self.is_past_cache)]
                 .min(usize::try_from(self.end.saturating_sub(at)).unwrap_or(usize::MAX));
             // Nothing is held of a piece that could not be read. What nobody else holds is read into again.
-            let mut bytes = std::mem::take(&mut self.bytes).try_into_mut().unwrap_or_default();
+            let before = std::mem::take(&mut self.bytes).try_into_mut().ok();
+            // One large record does not keep its memory.
+            let mut bytes = before.filter(|bytes| bytes.capacity() <= len.max(PIECE[1])).unwrap_or_default();
             bytes.resize(len.max(piece), 0);
             let read = read_into(self.file, &mut bytes, at, self.is_past_cache)?;
             bytes.truncate(read);
