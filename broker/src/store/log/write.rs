@@ -19,7 +19,7 @@ const FEW: usize = 8;
 
 /// A group that took so long to write was held up by the disk, and so may be the next ones: so many are left to the write
 /// thread.
-const LONG: Duration = Duration::from_millis(20);
+pub(crate) const LONG: Duration = Duration::from_millis(20);
 pub(crate) const LEFT: u32 = 1024;
 
 /// What a write step did.

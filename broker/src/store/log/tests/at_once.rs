@@ -3,7 +3,7 @@
 use super::support::{append, create, open, publish, read_all, settings, settle};
 use crate::store::log::core::{Core, Settings};
 use crate::store::log::disk::simulated::{Operation, Simulated};
-use crate::store::log::write::{LEFT, Wrote};
+use crate::store::log::write::{LEFT, LONG, Wrote};
 use crate::store::{Durability, StoreError, Tickets, TopicId};
 use std::sync::Arc;
 use std::time::Duration;
@@ -106,8 +106,10 @@ fn what_comes_before_anything_is_asked_for_wakes_all_who_have_something_to_do() 
 
 #[test]
 fn a_disk_that_takes_long_is_left_to_the_write_thread_for_a_while() {
-    let (_disk, core, mut now) = begin();
-    core.writer.lock().left = LEFT;
+    let (disk, core, mut now) = begin();
+    disk.stall(LONG + LONG / 10);
+    let mut slow = commit(&core, OS, 1);
+    assert_eq!((slow.receipt.try_get(), is_left(&core)), (Some(Ok(Durability::Os)), false));
     for nth in 1..=LEFT {
         let mut tickets = commit(&core, OS, 1);
         let expected = if nth < LEFT { (None, true) } else { (Some(Ok(Durability::Os)), false) };

@@ -31,6 +31,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// The disk, and the hand that pulls its plug. A clone is the same disk; [`Simulated::fork`] is another.
 ///
@@ -54,6 +55,8 @@ struct State {
     faults: Faults,
     capacity: Option<u64>,
     filled: Vec<String>,
+    /// How long the next write takes.
+    stall: Duration,
 }
 
 /// Handles are of one process.
@@ -75,6 +78,7 @@ impl Simulated {
             faults: Faults::default(),
             capacity: None,
             filled: Vec::new(),
+            stall: Duration::ZERO,
         };
         Self { state: Arc::new(Mutex::new(state)), boot: AtomicU64::new(0) }
     }
@@ -131,6 +135,11 @@ impl Simulated {
     /// Files whose zeros were written, and not only promised.
     pub(crate) fn filled(&self) -> Vec<String> {
         self.state.lock().filled.clone()
+    }
+
+    /// The next write takes so long.
+    pub(crate) fn stall(&self, stall: Duration) {
+        self.state.lock().stall = stall;
     }
 
     /// How many reads there were.
@@ -322,6 +331,9 @@ impl File for Handle {
     }
 
     fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
+        let stall = std::mem::take(&mut self.state.lock().stall);
+        #[allow(clippy::disallowed_methods, reason = "a disk that takes its time is what is simulated")]
+        std::thread::sleep(stall);
         let mut state = self.enter()?;
         let name = state.inode(self.inode).name.clone();
         let verdict = state.faults.judge(Operation::Write, &[&name])?;
