@@ -45,7 +45,8 @@ pub struct Settings {
     pub snapshot_every: u64,
     /// Full segments that may wait for their messages to be given up, before they are sealed.
     pub unsealed: usize,
-    /// Messages in memory's index of them, 4 bytes each, beyond which none waits. With twice as many publishing slows.
+    /// Bytes of memory's index of what is not sealed, 2 to 3 a message, beyond which none waits. With twice as many publishing
+    /// slows.
     pub indexed: usize,
     /// More full segments that may wait to be sealed before publishing slows.
     pub backlog: usize,
@@ -65,8 +66,8 @@ impl Default for Settings {
             recent: 8 << 20,
             directories: 16 << 20,
             snapshot_every: 1000,
-            unsealed: 6,
-            indexed: 3 << 20,
+            unsealed: 16,
+            indexed: 12 << 20,
             backlog: 4,
             at_once: 64 << 10,
             seed: fastrand::u64(..),

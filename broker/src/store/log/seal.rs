@@ -47,10 +47,10 @@ impl Core {
         if waits { dead } else { full }
     }
 
-    /// So many full segments may wait for their messages to be given up: none, if the index holds more than so many times
+    /// So many full segments may wait for their messages to be given up: none, if the index takes more than so many times
     /// what it may.
     pub(crate) fn may_wait(&self, index: &Index, times: usize) -> usize {
-        if index.len() > times * self.settings.indexed { 0 } else { self.settings.unsealed }
+        if index.bytes() > times * self.settings.indexed { 0 } else { self.settings.unsealed }
     }
 
     /// Sorts full segments into one file: the oldest, and as many more as fit one sealed file.

@@ -96,7 +96,7 @@ impl World {
         };
         let load = Load::draw(&mut rng);
         let watermark = if faults.full { 64 << 10 } else { 0 };
-        let (unsealed, indexed) = [(0, 0), (0, 0), (1, 1000), (6, 1000), (6, 50)][rng.usize(..5)];
+        let (unsealed, indexed) = [(0, 0), (0, 0), (1, 10_000), (6, 10_000), (16, 10_000), (6, 400)][rng.usize(..6)];
         let settings = Settings { watermark, unsealed, indexed, ..settings };
         Self {
             disk: Simulated::new(rng.u64(..)),
