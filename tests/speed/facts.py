@@ -1,6 +1,7 @@
 """What the figures of a run depend on."""
 
 import os
+import pathlib
 import platform
 import re
 import subprocess
@@ -24,6 +25,7 @@ def of_the_machine(quick, java_jar):
             "rsocket_rust": locked("rsocket_rust", "Cargo.lock"),
             "redis": first_match(r"v=(\S+)", said("redis-server", "--version")),
             "rabbitmq": first_match(r"^Version: (\S+)", said("dpkg", "-s", "rabbitmq-server")),
+            "rocketmq": first_match(r"<version>(\d+\.\d[^<]*)<", pathlib.Path("tests/speed/rocketmq/pom.xml").read_text()),
             "tonic": locked("tonic", "tests/speed/tonic/Cargo.lock"),
             "java": first_line(said("java", "-version", stream="stderr")) if java_jar else "",
         },

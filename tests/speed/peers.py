@@ -9,6 +9,7 @@ from process import Failed, Process
 
 TOWLINE = "target/release/towline"
 PYTHON = "target/speed/python/bin/"
+ROCKETMQ = "target/speed/rocketmq"
 PROXY = "target/release/examples/rsocket-rust-proxy"
 TONIC = "target/speed/tonic/release/tonic-echo"
 
@@ -23,7 +24,9 @@ def free_port():
 class Peers:
     """All that runs beside the bench; `end` ends them, the last one first."""
 
-    def __init__(self, logs, java_jar, scratch):
+    def __init__(self, logs, java_jar, scratch, is_isolated):
+        # Nothing but what is started here can reach it.
+        self.is_isolated = is_isolated
         self.logs, self.java_jar, self.running, self.failed = logs, java_jar, {}, {}
         # Where those that keep something keep it; it is gone when they are.
         self.scratch = scratch
@@ -123,6 +126,23 @@ class Peers:
         rabbitmq = self._started("rabbitmq", [server], r"(completed with|startup complete)", environment=environment, program="beam.smp")
         rabbitmq.address = f"127.0.0.1:{port}"
         return rabbitmq
+
+    def _rocketmq(self):
+        if not os.path.isdir(ROCKETMQ):
+            raise Failed("there is no RocketMQ")
+        if not self.is_isolated:
+            raise Failed("RocketMQ listens on every address, and there is no network of its own for it: only root may make one")
+        folder, port = self._fresh("rocketmq"), free_port()
+        config = os.path.join(folder, "broker.conf")
+        with open(config, "w") as file:
+            file.write(f"brokerIP1=127.0.0.1\nlistenPort={port}\nhaListenPort={free_port()}\nflushDiskType=SYNC_FLUSH\n"
+                       f"storePathRootDir={folder}/store\nstorePathCommitLog={folder}/store/commitlog\n"
+                       # Else it refuses what it has not come to within these times, as it does while it is not compiled yet.
+                       "autoCreateTopicEnable=true\nwaitTimeMillsInSendQueue=30000\nosPageCacheBusyTimeOutMills=30000\n")
+        argv = ["java", "-Xms2g", "-Xmx2g", f"-Duser.home={folder}", "-cp", ROCKETMQ + "/*",
+                "org.apache.rocketmq.broker.BrokerStartup", "-c", config]
+        ready = r"The broker\[[^,\]]*, ([\d.:]+)\] boot success"
+        return self._started("rocketmq", argv, ready, environment={"ROCKETMQ_HOME": folder})
 
     def _responder(self):
         return self._started("responder", [TOWLINE, "bench", "responder", "--die-with-stdin"], r"ready tcp://([\d.:]+)")

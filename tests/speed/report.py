@@ -20,13 +20,15 @@ STEPS = {
 }
 TOPICS = {
     "publish": "Publishing, synced before it is confirmed",
+    "publish_rocketmq": "The same beside RocketMQ",
     "publish_topics": "Publishing to 1,000 topics",
     "publish_os": "Publishing, handed to the operating system before it is confirmed",
     "publish_many": "Publishing over one channel of `publishMany` for each connection",
     "consume": "Consuming with acknowledgements",
 }
 SIDES = {"A": "A", "broker": "**broker**", "nats": "NATS", "rsocket_rust": "rsocket_rust proxy", "java": "alibaba-rsocket-broker",
-         "redis": "Redis", "jetstream": "JetStream", "rabbitmq": "RabbitMQ"}
+         "redis": "Redis", "jetstream": "JetStream", "rabbitmq": "RabbitMQ",
+         "rocketmq": "RocketMQ"}
 QUANTITIES = [("rate", 0), ("p50_us", 1), ("p99_us", 1), ("server_cpu_us", 2)]
 CURVES = {
     "connections": "connections",

@@ -95,14 +95,27 @@ def peer(name, process):
 
 
 def starter(peers, log, quick):
-    """The Java broker: warmed up before it is measured, since its code is compiled while it runs."""
+    """Beside the Java broker."""
     java = peers.start("java")
     if java is None:
         return {"failed": peers.failed["java"]}
     metadata = ["--metadata", "starter"]
-    warm = "3" if quick else "30"
-    bench(["rpc", *metadata, "--rounds", "1", "--seconds", warm, "--peer", peer("java", java)], log)
+    warm_up(["rpc", *metadata, "--peer", peer("java", java)], log, quick)
     return compared("rpc", ["java"], metadata)(peers, log, quick)
+
+
+def publish_beside_rocketmq(peers, log, quick):
+    rocketmq = peers.start("rocketmq")
+    if rocketmq is None:
+        return {"failed": peers.failed["rocketmq"]}
+    shape = ["--shape", "8x32"]
+    warm_up(["publish", *shape, "--folder", "target/speed/scratch", "--peer", peer("rocketmq", rocketmq)], log, quick)
+    return topics("publish", {"rocketmq": "rocketmq"}, shape)(peers, log, quick)
+
+
+def warm_up(load, log, quick):
+    """Loads all sides before they are measured: what runs in Java is compiled while it runs."""
+    bench([*load, "--rounds", "1", "--seconds", "3" if quick else "30"], log)
 
 
 def idle(connections, of=None):
@@ -291,6 +304,7 @@ ALL = [
     Step("stream", compared("stream", ["nats", "rsocket_rust"])),
     Step("fnf", compared("fnf", ["nats", "rsocket_rust"])),
     Step("publish", topics("publish", {"redis": "redis_always", "jetstream": "jetstream_always", "rabbitmq": "rabbitmq"})),
+    Step("publish_rocketmq", publish_beside_rocketmq),
     Step("publish_topics", topics("publish", {}, ["--shape", "8x32", "--topics", "1000"])),
     Step("publish_os", topics("publish", {"redis": "redis_everysec", "jetstream": "jetstream_default"},
                               ["--shape", "8x32", "--durability", "os"])),

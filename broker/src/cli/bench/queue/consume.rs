@@ -99,7 +99,7 @@ async fn fill_and_drain(side: &Side, shape: Shape, total: u64, round: usize) -> 
             fill(at, total, RabbitMq::publish(shape, TOPICS)).await?;
             drain(at, total, processes, members.map(|_| Prefetch::new(window)).collect()).await
         }
-        Kind::Redis => Err(Failure::new("consuming from Redis is not measured")),
+        Kind::Redis | Kind::RocketMq => Err(Failure::new("consuming from Redis and RocketMQ is not measured")),
     }
 }
 

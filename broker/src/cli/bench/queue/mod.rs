@@ -4,7 +4,7 @@
 //!  publish    closed loop, confirmations counted        consume    a topic filled, then taken and settled
 //!  stage      the sides: yardstick, broker, peers       member     one consumer, and the loop of many
 //!  yardstick  group commit and nothing else             pull       the three protocols a consumer speaks
-//!  ours  redis  jetstream  rabbitmq                     what a publisher says in each
+//!  ours  redis  jetstream  rabbitmq  rocketmq           what a publisher says in each
 //!  pack  amqp                                           MessagePack and AMQP by hand
 //! ```
 //! Invariant: every side gets the same load from the same thin client, and only ratios of one round count.
@@ -19,6 +19,7 @@ mod publish;
 mod pull;
 mod rabbitmq;
 mod redis;
+mod rocketmq;
 mod stage;
 #[cfg(test)]
 mod tests;
@@ -98,7 +99,7 @@ const DIGITS: usize = 5;
 /// How often, against whom, and where the data lies.
 #[derive(Debug, Args)]
 struct QueueArgs {
-    /// A further side that already runs: NAME=redis|jetstream|rabbitmq://HOST:PORT?pid=PID (repeatable)
+    /// A further side that already runs: NAME=redis|jetstream|rabbitmq|rocketmq://HOST:PORT?pid=PID (repeatable)
     #[arg(long)]
     peer: Vec<Peer>,
     /// Rounds, in each of which every side is measured once

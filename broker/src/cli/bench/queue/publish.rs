@@ -8,6 +8,7 @@ use super::jetstream::JetStream;
 use super::ours::{Publish, PublishMany};
 use super::rabbitmq::RabbitMq;
 use super::redis::Redis;
+use super::rocketmq::RocketMq;
 use super::stage::{Kind, Side, Stage};
 use super::{Level, QueueArgs, Topics};
 use crate::cli::bench::Failure;
@@ -32,10 +33,11 @@ const fn mark(
 }
 
 /// Those of the design's performance.md that are about publishing.
-const MARKS: [Mark; 7] = [
+const MARKS: [Mark; 8] = [
     mark("11", (8, 32), (1, Level::Disk), "redis", (1.5, 4.0)),
     mark("12", (1, 256), (1, Level::Disk), "jetstream", (20.0, 150.0)),
     mark("13", (8, 32), (1, Level::Disk), "rabbitmq", (5.0, 15.0)),
+    mark("13b", (8, 32), (1, Level::Disk), "rocketmq", (15.0, 50.0)),
     mark("14", (8, 32), (1, Level::Disk), "A", (0.5, 0.8)),
     mark("14", (8, 32), (1_000, Level::Disk), "A", (0.4, 0.8)),
     mark("15", (8, 32), (1, Level::Os), "redis", (2.0, 5.0)),
@@ -135,6 +137,7 @@ async fn load(side: &Side, shape: Shape, topics: Topics, window: Window) -> Resu
         Kind::JetStream => {
             client::measure(at, shape, window, processes, move || JetStream::publish(shape, topics)).await
         }
+        Kind::RocketMq => client::measure(at, shape, window, processes, move || RocketMq::publish(shape, topics)).await,
         Kind::RabbitMq => client::measure(at, shape, window, processes, move || RabbitMq::publish(shape, topics)).await,
     }
 }

@@ -20,6 +20,7 @@ pub(super) enum Kind {
     Redis,
     JetStream,
     RabbitMq,
+    RocketMq,
 }
 
 /// A server that already runs, as `name=kind://host:port?pid=number`.
@@ -35,7 +36,7 @@ impl FromStr for Peer {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let form = || format!("`{text}` is not NAME=redis|jetstream|rabbitmq://HOST:PORT?pid=PID");
+        let form = || format!("`{text}` is not NAME=redis|jetstream|rabbitmq|rocketmq://HOST:PORT?pid=PID");
         let (name, rest) = text.split_once('=').ok_or_else(form)?;
         let (kind, rest) = rest.split_once("://").ok_or_else(form)?;
         let (address, pid) = rest.split_once("?pid=").ok_or_else(form)?;
@@ -43,6 +44,7 @@ impl FromStr for Peer {
             "redis" => Kind::Redis,
             "jetstream" => Kind::JetStream,
             "rabbitmq" => Kind::RabbitMq,
+            "rocketmq" => Kind::RocketMq,
             _ => return Err(form()),
         };
         let (address, pid) = (address.parse().map_err(|_| form())?, pid.parse().map_err(|_| form())?);
@@ -72,7 +74,8 @@ impl Side {
     /// Topics that are there, and empty where that can be had.
     pub(super) async fn prepare(&self, topics: Topics) -> Result<(), Failure> {
         let outcome = match self.kind {
-            Kind::Yardstick => Ok(()),
+            // Its topics are made by what is sent to them, and keep what they have.
+            Kind::Yardstick | Kind::RocketMq => Ok(()),
             Kind::Broker => ours::prepare(self.address, topics).await,
             Kind::Redis => redis::clear(self.address, topics).await,
             Kind::JetStream => jetstream::create(self.address).await,

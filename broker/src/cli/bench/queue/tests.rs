@@ -11,6 +11,7 @@ use super::pack::{number, put_number, value_of};
 use super::pull::Channel;
 use super::rabbitmq::RabbitMq;
 use super::redis::{Redis, read_answer};
+use super::rocketmq::{self, RocketMq};
 use super::stage::Peer;
 use super::{Level, Topics, name};
 use crate::cli::bench::client::Shape;
@@ -159,6 +160,32 @@ fn redis_answers_are_whole_or_waited_for() {
     let mut out = Vec::new();
     Redis::publish(SHAPE, TOPICS).request(&mut out, 1);
     assert_eq!(out, b"*5\r\n$4\r\nXADD\r\n$11\r\nbench-00000\r\n$1\r\n*\r\n$1\r\nb\r\n$3\r\n\x00\x01\x02\r\n");
+}
+
+#[test]
+fn rocketmq_answers_are_whole_or_waited_for() {
+    let mut talk = RocketMq::publish(SHAPE, TOPICS);
+    let mut queues = BTreeSet::new();
+    for id in [1, 3, 5, 7] {
+        let mut out = Vec::new();
+        talk.request(&mut out, id);
+        let length = |at: usize| u32::from_be_bytes(out[at..at + 4].try_into().unwrap()) as usize;
+        let (header, body) = out[8..].split_at(length(4));
+        assert_eq!((length(0), body), (out.len() - 4, &[0, 1, 2][..]));
+        let header: serde_json::Value = serde_json::from_slice(header).unwrap();
+        assert_eq!((&header["opaque"], &header["extFields"]["b"]), (&id.into(), &name(0).into()));
+        queues.insert(header["extFields"]["e"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(queues.into_iter().collect::<String>(), "0123", "each in its turn");
+
+    let header = br#"{"code":0,"extFields":{"queueOffset":"4"},"flag":1,"opaque":5}"#;
+    let wire = [&(4 + header.len() as u32 + 2).to_be_bytes()[..], &(header.len() as u32).to_be_bytes(), header, b"ok"]
+        .concat();
+    assert!((0..wire.len()).all(|cut| rocketmq::read_answer(&wire[..cut]).unwrap().is_none()));
+    let (answer, len) = rocketmq::read_answer(&wire).unwrap().unwrap();
+    assert_eq!((answer.code, answer.opaque, len), (0, 5, wire.len()));
+    let overrun = [&4u32.to_be_bytes()[..], &9u32.to_be_bytes()].concat();
+    assert!(rocketmq::read_answer(&overrun).is_err());
 }
 
 #[tokio::test]
