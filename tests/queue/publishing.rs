@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 use std::future::IntoFuture;
 use std::time::Duration;
 use tokio::time::timeout;
-use towline_service_api::builtin::{ConsumeOptions, Delivery, Durability, Message, QueueError, Receipt, TopicConfig};
+use towline_service_api::builtin::{
+    ConsumeOptions, Delivery, Durability, Message, QueueClient, QueueError, Receipt, TopicConfig,
+};
 use towline_service_api::{CallError, RpcError, Stream, Streaming, service};
 
 fn config() -> TopicConfig {
@@ -446,4 +448,49 @@ async fn publishing_beyond_the_budget_is_refused_before_it_is_stored() {
     }
     let stored = outcomes.iter().filter(|outcome| outcome.is_ok()).count() as u64;
     assert_eq!(world.topics().get("orders".to_owned()).await.expect("there").head, stored);
+}
+
+/// Publishers that do not leave are cut off while their messages wait for the disk: they know that those are in doubt.
+#[tokio::test]
+async fn a_drain_under_load_loses_nothing_that_was_confirmed() {
+    let world = World::configured(|config| config.shutdown.grace = Duration::from_millis(300)).await;
+    world.topics().create("orders".to_owned(), Some(config())).await.expect("it is created");
+    let app = world.app().await;
+    let publisher = |task: usize| {
+        let queue: QueueClient = app.client();
+        tokio::spawn(async move {
+            let mut confirmed = Vec::new();
+            loop {
+                let text = format!("{task}/{}", confirmed.len());
+                match queue.publish("orders".to_owned(), Message::text(text.as_str()), None).await {
+                    Ok(done) => confirmed.push((done.offset.expect("it has an offset"), text)),
+                    Err(error) => return (confirmed, error),
+                }
+            }
+        })
+    };
+    let publishers: Vec<_> = (0..64).map(publisher).collect();
+    while world.topics().get("orders".to_owned()).await.expect("it is there").head < 1_000 {
+        tokio::task::yield_now().await;
+    }
+    let (folder, broker) = (world.folder.clone(), world.broker);
+    let drained = tokio::spawn(broker.drain());
+    let mut confirmed = Vec::new();
+    for publisher in publishers {
+        let (its, error) = timeout(SOON, publisher).await.expect("it ends").expect("it does not panic");
+        assert!(matches!(error, CallError::Rpc(_)), "{error:?}");
+        confirmed.extend(its);
+    }
+    app.close().await;
+    drained.await.expect("it drains");
+    assert!(confirmed.len() >= 900, "{} confirmed", confirmed.len());
+
+    let world = World::on(folder).await;
+    let head = world.topics().get("orders".to_owned()).await.expect("it is there").head;
+    let mut consumer = world.consume("orders", "billing", earliest()).await;
+    let taken = consumer.take(head as usize).await;
+    assert_eq!(taken.iter().map(|it| it.offset).collect::<Vec<_>>(), (0..head).collect::<Vec<_>>());
+    for (offset, text) in confirmed {
+        assert_eq!(taken[offset as usize].body, text.as_bytes(), "offset {offset}");
+    }
 }
