@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 
 use serde_json::json;
 use tokio::time::{Duration, Instant, sleep};
-use towline::store::{Batch, Limits, Op, Store};
+use towline::store::{Limits, Store};
 
 use super::Failure;
-use super::engine::{self, Engine};
+use super::engine::Engine;
+use super::given_up::GivenUp;
 use super::load::Target;
 use super::shape::{Level, Shape};
 use crate::cli::bench::figures::Figures;
@@ -29,15 +30,20 @@ const MIB: f64 = 1024.0 * 1024.0;
 const LOOK: Duration = Duration::from_millis(20);
 const GIVEN_BACK_WITHIN: Duration = Duration::from_secs(60);
 
+/// Of what is written.
+pub(super) fn shape(topics: usize, size: usize) -> Shape {
+    Shape { tasks: 1, in_flight: IN_FLIGHT, topics, size, level: Level::Disk }
+}
+
 pub(super) async fn run(
     folder: &Folder,
     messages: u64,
-    size: usize,
-    topics: usize,
+    shape: Shape,
+    given_up: GivenUp,
     output: Output,
 ) -> Result<(), Failure> {
-    let shape = Shape { tasks: 1, in_flight: IN_FLIGHT, topics, size, level: Level::Disk };
-    let mut found = Figures::new("store", json!({"messages": messages, "size": size, "topics": topics}));
+    let about = json!({"messages": messages, "size": shape.size, "topics": shape.topics});
+    let mut found = Figures::new("store", about);
     let part = folder.part("engine")?;
     let begun = Instant::now();
     let engine = Engine::open(part.path(), shape).await?;
@@ -76,7 +82,7 @@ pub(super) async fn run(
     let text = "opening after it ended without being closed, s";
     let engine = reopen(part.path(), shape, all, "open_unclosed_seconds", text, &mut found).await?;
 
-    give_back(&engine, all, size as u64, &mut found).await?;
+    give_back(&engine, given_up, shape.size as u64, &mut found).await?;
     engine.close().await;
     found.print(output)?;
     Ok(())
@@ -100,12 +106,12 @@ async fn write(engine: &Engine, messages: u64) -> Result<Duration, Failure> {
     Ok(begun.elapsed())
 }
 
-/// Reads every topic from its floor on: how many messages there are, and how long that took.
+/// Reads every topic: how many messages there are, and how long that took.
 async fn read_all(engine: &Engine) -> Result<(u64, Duration), Failure> {
     let (begun, mut read) = (Instant::now(), 0);
     for topic in &engine.topics {
         let Some(view) = engine.log.topic(*topic) else { continue };
-        let mut from = view.floor;
+        let mut from = 0;
         while from < view.head {
             let page = engine.log.read(*topic, from, PAGE).await.map_err(|e| Failure::new(format!("read: {e}")))?;
             if page.next <= from || !page.damaged.is_empty() {
@@ -137,16 +143,12 @@ async fn reopen(
     Ok(engine)
 }
 
-/// Trims half of each topic, and watches the disk.
-async fn give_back(engine: &Engine, messages: u64, size: u64, found: &mut Figures) -> Result<(), Failure> {
-    let heads = engine.topics.iter().filter_map(|topic| Some((*topic, engine.log.topic(*topic)?.head)));
-    let ops: Vec<Op> = heads.map(|(topic, head)| Op::Trim { topic, to: head / 2 }).collect();
+/// Gives up a part, and watches the disk.
+async fn give_back(engine: &Engine, given_up: GivenUp, size: u64, found: &mut Figures) -> Result<(), Failure> {
     let begun = Instant::now();
-    for ops in ops.chunks(500) {
-        engine::append(&engine.log, Batch { ops: ops.to_vec(), now: engine::now() }).await?;
-    }
-    found.add("trim_seconds", "giving up half of them, s", begun.elapsed().as_secs_f64());
-    let live = (messages - messages / 2) * (size + RECORD);
+    let kept = given_up.apply(engine).await?;
+    found.add("trim_seconds", given_up.text(), begun.elapsed().as_secs_f64());
+    let live = kept * (size + RECORD);
     let allowed = 2 * live + 8 * SEGMENT;
     let (mut peak, mut last, mut within) = (0, Duration::ZERO, None);
     let mut before = engine.log_stats().disk_bytes;
@@ -168,7 +170,10 @@ async fn give_back(engine: &Engine, messages: u64, size: u64, found: &mut Figure
     found.add("given_back_seconds", "the last change of it came after, s", last.as_secs_f64());
     let within = within.map_or(f64::NAN, |within| within.as_secs_f64());
     found.add("within_seconds", "no more than allowed after, s", within);
-    Ok(())
+    match read_all(engine).await? {
+        (read, _) if read == kept => Ok(()),
+        (read, _) => Err(Failure::new(format!("{kept} messages are live, and {read} can be read"))),
+    }
 }
 
 fn resident() -> Result<f64, Failure> {

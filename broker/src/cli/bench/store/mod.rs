@@ -4,11 +4,13 @@
 //!  load    the same closed loop for both     engine   the store, with retention beside
 //!  shape   what a load is                    raw      the yardstick: one write and one sync for all that has come
 //!  rounds  both sides in turn, and the table          catch_up   writing, reading back, reopening, giving back
+//!                                                     given_up   of what is given back: half, most topics, most messages
 //! ```
 //! Invariant: both sides run on the same disk, one after the other, under the same load; only ratios of one round count.
 
 mod catch_up;
 mod engine;
+mod given_up;
 mod load;
 mod raw;
 mod rounds;
@@ -23,6 +25,7 @@ use super::Failure;
 use super::folder::Folder;
 use super::hosted::{seconds, whole};
 use super::report::Output;
+use given_up::GivenUp;
 use shape::Shape;
 
 #[derive(Debug, Args)]
@@ -31,7 +34,8 @@ The yardstick is a thread that takes all records that have come, writes them at 
 syncs once, and answers each. Rounds alternate. CPU is that of the whole process, the load included.
 Examples: towline bench store --shape 8x32
           towline bench store --shape 8x32 --size 1024 --topics 1 --gib 10
-          towline bench store --catch-up")]
+          towline bench store --catch-up
+          towline bench store --catch-up --topics 1000 --give-up between")]
 pub(super) struct StoreArgs {
     /// Tasks, and messages each of them has on their way; may be given more than once [default: 8x32 and 1x256]
     #[arg(long, value_name = "TASKSxMESSAGES", value_parser = shape::load)]
@@ -56,6 +60,9 @@ pub(super) struct StoreArgs {
     /// Writes many messages, and measures what comes after: reading, reopening, giving the disk back, memory
     #[arg(long, conflicts_with_all = ["shape", "durability", "gib", "rounds"])]
     catch_up: bool,
+    /// What is given up then, with --catch-up
+    #[arg(long, value_enum, default_value_t = GivenUp::Half)]
+    give_up: GivenUp,
     /// How many, with --catch-up
     #[arg(long, default_value_t = 5_000_000, value_parser = whole(1000, 1_000_000_000))]
     messages: u64,
@@ -72,7 +79,8 @@ pub(super) async fn run(args: StoreArgs) -> Result<(), Failure> {
     let topics = or(&args.topics, &[1, 1000]);
     if args.catch_up {
         let topics = args.topics.first().copied().unwrap_or(1) as usize;
-        return catch_up::run(&folder, args.messages, sizes[0] as usize, topics, args.output).await;
+        let shape = catch_up::shape(topics, sizes[0] as usize);
+        return catch_up::run(&folder, args.messages, shape, args.give_up, args.output).await;
     }
     let mut all = Vec::new();
     for (tasks, in_flight) in or(&args.shape, &[(8, 32), (1, 256)]) {
