@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use serde_json::json;
 use tokio::time::{Duration, Instant, sleep};
-use towline::store::{Limits, Store};
+use towline::store::{Limits, Offset, Store};
 
 use super::Failure;
 use super::engine::Engine;
@@ -62,7 +62,7 @@ pub(super) async fn run(
     found.add("growth_mib", "its growth, MiB", (after - before) / MIB);
     found.add("disk_mib", "disk used, MiB", stats.disk_bytes as f64 / MIB);
 
-    let (read, took) = read_all(&engine).await?;
+    let Read { messages: read, took, .. } = read_all(&engine).await?;
     if read != messages {
         return Err(Failure::new(format!("{messages} messages were confirmed, and {read} can be read")));
     }
@@ -106,22 +106,31 @@ async fn write(engine: &Engine, messages: u64) -> Result<Duration, Failure> {
     Ok(begun.elapsed())
 }
 
-/// Reads every topic: how many messages there are, and how long that took.
-async fn read_all(engine: &Engine) -> Result<(u64, Duration), Failure> {
-    let (begun, mut read) = (Instant::now(), 0);
+/// All that can be read.
+struct Read {
+    messages: u64,
+    /// Behind the last message of each topic: a recovery may have left out offsets before the head.
+    ends: Vec<Offset>,
+    took: Duration,
+}
+
+async fn read_all(engine: &Engine) -> Result<Read, Failure> {
+    let (begun, mut messages, mut ends) = (Instant::now(), 0, Vec::new());
     for topic in &engine.topics {
         let Some(view) = engine.log.topic(*topic) else { continue };
-        let mut from = 0;
+        let (mut from, mut end) = (0, 0);
         while from < view.head {
             let page = engine.log.read(*topic, from, PAGE).await.map_err(|e| Failure::new(format!("read: {e}")))?;
             if page.next <= from || !page.damaged.is_empty() {
                 return Err(Failure::new(format!("reading {topic:?} at {from} does not go on")));
             }
-            read += page.messages.len() as u64;
+            messages += page.messages.len() as u64;
+            end = page.messages.last().map_or(end, |last| last.offset + 1);
             from = page.next;
         }
+        ends.push(end);
     }
-    Ok((read, begun.elapsed()))
+    Ok(Read { messages, ends, took: begun.elapsed() })
 }
 
 async fn reopen(
@@ -136,7 +145,7 @@ async fn reopen(
     let engine = Engine::open(folder, shape).await?;
     found.add(key, text, begun.elapsed().as_secs_f64());
     engine.settle().await;
-    let (read, _) = read_all(&engine).await?;
+    let read = read_all(&engine).await?.messages;
     if read != messages {
         return Err(Failure::new(format!("{messages} messages were confirmed, and {read} are there after opening")));
     }
@@ -145,8 +154,9 @@ async fn reopen(
 
 /// Gives up a part, and watches the disk.
 async fn give_back(engine: &Engine, given_up: GivenUp, size: u64, found: &mut Figures) -> Result<(), Failure> {
+    let ends = read_all(engine).await?.ends;
     let begun = Instant::now();
-    let kept = given_up.apply(engine).await?;
+    let kept = given_up.apply(engine, &ends).await?;
     found.add("trim_seconds", given_up.text(), begun.elapsed().as_secs_f64());
     let live = kept * (size + RECORD);
     let allowed = 2 * live + 8 * SEGMENT;
@@ -170,9 +180,9 @@ async fn give_back(engine: &Engine, given_up: GivenUp, size: u64, found: &mut Fi
     found.add("given_back_seconds", "the last change of it came after, s", last.as_secs_f64());
     let within = within.map_or(f64::NAN, |within| within.as_secs_f64());
     found.add("within_seconds", "no more than allowed after, s", within);
-    match read_all(engine).await? {
-        (read, _) if read == kept => Ok(()),
-        (read, _) => Err(Failure::new(format!("{kept} messages are live, and {read} can be read"))),
+    match read_all(engine).await?.messages {
+        read if read == kept => Ok(()),
+        read => Err(Failure::new(format!("{kept} messages are live, and {read} can be read"))),
     }
 }
 

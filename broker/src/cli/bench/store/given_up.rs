@@ -31,27 +31,26 @@ impl GivenUp {
         }
     }
 
-    /// Gives up what it says: how many messages are live then.
-    pub(super) async fn apply(self, engine: &Engine) -> Result<u64, Failure> {
+    /// Gives up what it says of topics whose messages end there: how many are live then.
+    pub(super) async fn apply(self, engine: &Engine, ends: &[Offset]) -> Result<u64, Failure> {
         let (mut live, mut ops) = (0, Vec::new());
-        for (nth, topic) in engine.topics.iter().enumerate() {
-            let head = engine.log.topic(*topic).map_or(0, |view| view.head);
+        for (nth, (topic, &end)) in engine.topics.iter().zip(ends).enumerate() {
             let trim = |to| Op::Trim { topic: *topic, to };
             live += match self {
                 Self::Half => {
-                    ops.push(trim(head / 2));
-                    head - head / 2
+                    ops.push(trim(end / 2));
+                    end - end / 2
                 }
-                Self::Topics if nth % OF_TOPICS == 0 => head,
+                Self::Topics if nth % OF_TOPICS == 0 => end,
                 Self::Topics => {
-                    ops.push(trim(head));
+                    ops.push(trim(end));
                     0
                 }
                 Self::Between => {
                     let group = GroupId(engine.log.fresh_id());
-                    ops.extend(settled_but(*topic, group, head));
-                    ops.push(trim(head));
-                    head.div_ceil(OF_MESSAGES as u64)
+                    ops.extend(settled_but(*topic, group, end));
+                    ops.push(trim(end));
+                    end.div_ceil(OF_MESSAGES as u64)
                 }
             };
             if ops.len() >= MANY {
@@ -70,9 +69,9 @@ async fn append(engine: &Engine, ops: Vec<Op>) -> Result<(), Failure> {
 }
 
 /// A group that has settled all messages but one of so many.
-fn settled_but(topic: TopicId, group: GroupId, head: Offset) -> [Op; 2] {
+fn settled_but(topic: TopicId, group: GroupId, end: Offset) -> [Op; 2] {
     let hand = |first| Hand { run: Run { first, count: 1 }, attempt: 1, due: 0 };
-    let handed = (0..head).step_by(OF_MESSAGES).map(hand).collect();
-    let progress = Progress { from: 0, next: head, handed, settled: Vec::new() };
+    let handed = (0..end).step_by(OF_MESSAGES).map(hand).collect();
+    let progress = Progress { from: 0, next: end, handed, settled: Vec::new() };
     [Op::PutGroup { topic, group, settings: bytes::Bytes::new(), start: 0 }, Op::Progress { topic, group, progress }]
 }
