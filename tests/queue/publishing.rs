@@ -462,7 +462,7 @@ async fn a_drain_under_load_loses_nothing_that_was_confirmed() {
             let mut confirmed = Vec::new();
             loop {
                 let text = format!("{task}/{}", confirmed.len());
-                match queue.publish("orders".to_owned(), Message::text(text.as_str()), None).await {
+                match queue.publish("orders".to_owned(), Message::new(text.clone().into_bytes()), None).await {
                     Ok(done) => confirmed.push((done.offset.expect("it has an offset"), text)),
                     Err(error) => return (confirmed, error),
                 }
@@ -473,6 +473,7 @@ async fn a_drain_under_load_loses_nothing_that_was_confirmed() {
     while world.topics().get("orders".to_owned()).await.expect("it is there").head < 1_000 {
         tokio::task::yield_now().await;
     }
+    assert!(world.meter("towline_queue_direct_total") > 0.0, "they are on the desk");
     let (folder, broker) = (world.folder.clone(), world.broker);
     let drained = tokio::spawn(broker.drain());
     let mut confirmed = Vec::new();

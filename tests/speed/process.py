@@ -1,12 +1,9 @@
 """One process of a run: started here, ended by its own pid, gone when this one is."""
 
 import ctypes
-import fcntl
 import os
 import re
 import signal
-import socket
-import struct
 import subprocess
 import tempfile
 import threading
@@ -30,17 +27,6 @@ def die_with_parent():
     """Called in the child: it gets SIGTERM when the process that started it is gone, however that ended."""
     pr_set_pdeathsig = 1
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
-
-
-def own_network():
-    """Leaves the machine's network for one that has loopback alone, with all that is started from now on; false if that is not
-    allowed. What listens on every address there is heard by nobody else."""
-    new_network, set_flags, up_and_running = 0x40000000, 0x8914, 0x41
-    if ctypes.CDLL(None).unshare(new_network) != 0:
-        return False
-    with socket.socket() as any_socket:
-        fcntl.ioctl(any_socket, set_flags, struct.pack("16sH14x", b"lo", up_and_running))
-    return True
 
 
 class Process:

@@ -109,8 +109,11 @@ def publish_beside_rocketmq(peers, log, quick):
     if rocketmq is None:
         return {"failed": peers.failed["rocketmq"]}
     shape = ["--shape", "8x32"]
-    warm_up(["publish", *shape, "--folder", "target/speed/scratch", "--peer", peer("rocketmq", rocketmq)], log, quick)
-    return topics("publish", {"rocketmq": "rocketmq"}, shape)(peers, log, quick)
+    try:
+        warm_up(["publish", *shape, "--folder", "target/speed/scratch", "--peer", peer("rocketmq", rocketmq)], log, quick)
+        return topics("publish", {"rocketmq": "rocketmq"}, shape)(peers, log, quick)
+    finally:
+        peers.end("rocketmq")
 
 
 def warm_up(load, log, quick):

@@ -122,7 +122,7 @@ impl Chunk {
         (self.len, self.last) = (kept, last);
     }
 
-    /// Bytes of memory it takes.
+    /// Bytes of memory it takes, without what is allocated ahead.
     fn held(&self) -> usize {
         size_of::<Self>() + self.gaps.len()
     }
@@ -264,7 +264,7 @@ impl Index {
         self.topics.keys().copied()
     }
 
-    /// Bytes of memory it takes.
+    /// Bytes of memory its chunks take, without what is allocated ahead.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }

@@ -226,7 +226,9 @@ fn a_frame_of_amqp_is_whole_or_waited_for() {
 
 #[test]
 fn a_peer_has_name_kind_address_and_pid() {
-    assert!("redis=redis://127.0.0.1:6379?pid=7".parse::<Peer>().is_ok());
+    for right in ["redis=redis://127.0.0.1:6379?pid=7", "other=rocketmq://127.0.0.1:10911?pid=7"] {
+        assert!(right.parse::<Peer>().is_ok(), "{right}");
+    }
     for wrong in ["redis", "x=nats://127.0.0.1:1?pid=7", "x=redis://127.0.0.1:1", "broker=redis://127.0.0.1:1?pid=7"] {
         assert!(wrong.parse::<Peer>().is_err(), "{wrong}");
     }

@@ -117,7 +117,7 @@ struct Read {
 async fn read_all(engine: &Engine) -> Result<Read, Failure> {
     let (begun, mut messages, mut ends) = (Instant::now(), 0, Vec::new());
     for topic in &engine.topics {
-        let Some(view) = engine.log.topic(*topic) else { continue };
+        let view = engine.log.topic(*topic).ok_or_else(|| Failure::new(format!("{topic:?} is gone")))?;
         let (mut from, mut end) = (0, 0);
         while from < view.head {
             let page = engine.log.read(*topic, from, PAGE).await.map_err(|e| Failure::new(format!("read: {e}")))?;

@@ -61,7 +61,7 @@ pub(super) struct StoreArgs {
     #[arg(long, conflicts_with_all = ["shape", "durability", "gib", "rounds"])]
     catch_up: bool,
     /// What is given up then, with --catch-up
-    #[arg(long, value_enum, default_value_t = GivenUp::Half)]
+    #[arg(long, value_enum, default_value_t = GivenUp::Half, requires = "catch_up")]
     give_up: GivenUp,
     /// How many, with --catch-up
     #[arg(long, default_value_t = 5_000_000, value_parser = whole(1000, 1_000_000_000))]
