@@ -3,7 +3,7 @@
 //! ```text
 //!  batch      what is appended at once: messages, progress of groups, changes        error   why it was not
 //!  record     what both become when they are written                             wire      numbers and texts in bytes
-//!  state      topics, groups, entries as pure machines that replay records
+//!  state      topics, groups, entries as pure machines that replay records          by_topic  a map
 //!  memory     an engine without a disk          log/     the embedded engine: one log is the truth
 //!  conformance                                  the suite every engine passes
 //! ```
@@ -11,6 +11,7 @@
 //! reached, was reached.
 
 mod batch;
+mod by_topic;
 pub mod conformance;
 mod error;
 #[doc(hidden)]

@@ -8,9 +8,9 @@ use super::recent::Recent;
 use super::sealed::Sealed;
 use super::segment::Segment;
 use super::sequence::Sequence;
+use crate::store::by_topic::ByTopic;
 use crate::store::record::Record;
 use crate::store::{Offset, TopicId};
-use hashbrown::HashMap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub(crate) struct Catalog {
     pub sealed: BTreeMap<u64, Arc<Sealed>>,
     /// Another number after each change of the sealed files.
     state: u64,
-    shown: HashMap<TopicId, Offset>,
+    shown: ByTopic<Offset>,
     recent: Recent,
 }
 
@@ -45,7 +45,7 @@ impl Catalog {
             segments: BTreeMap::new(),
             sealed: BTreeMap::new(),
             state: 1,
-            shown: HashMap::new(),
+            shown: ByTopic::default(),
             recent: Recent::new(recent_max),
         }
     }
@@ -73,7 +73,7 @@ impl Catalog {
                 self.index.push(frame.topic, spot, frame.len);
             } else if let Some(Record::DeleteTopic { topic }) = Record::decode(record) {
                 self.index.forget_topic(topic);
-                self.shown.remove(&topic);
+                self.shown.remove(topic);
             }
             position += frame.len;
         }
@@ -82,14 +82,14 @@ impl Catalog {
     /// Lets topics be read up to an offset.
     pub(crate) fn show(&mut self, shown: &[(TopicId, Offset)]) {
         for (topic, next) in shown {
-            let visible = self.shown.entry(*topic).or_default();
+            let visible = self.shown.get_or_insert_with(*topic, Offset::default);
             *visible = (*visible).max(*next);
         }
     }
 
     /// Up to here (exclusive) a topic may be read.
     pub(crate) fn shown(&self, topic: TopicId) -> Offset {
-        self.shown.get(&topic).copied().unwrap_or_default()
+        self.shown.get(topic).copied().unwrap_or_default()
     }
 
     /// What is in memory of a place, if that is still so: the bytes from there to the end of its group.

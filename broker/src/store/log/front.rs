@@ -9,6 +9,7 @@
 //! Invariant: `state` is what it is after all groups taken, then those closed, then the open one.
 
 use super::group;
+use crate::store::by_topic::ByTopic;
 use crate::store::log::mutant::{self, Mutant};
 use crate::store::record::Record;
 use crate::store::state::{Frozen, State};
@@ -133,7 +134,7 @@ pub(crate) struct Front {
     open: Open,
     closed: VecDeque<Open>,
     group_max: usize,
-    reserved: HashMap<TopicId, Reserved>,
+    reserved: ByTopic<Reserved>,
     /// Messages of topics that are kept in memory alone.
     rings: HashMap<TopicId, VecDeque<Stored>>,
 }
@@ -174,13 +175,17 @@ pub(crate) struct Appended<T> {
 
 impl Front {
     pub(crate) fn new(state: State, files: BTreeSet<u64>, group_max: usize) -> Self {
-        let reserved = state.topics().into_iter().filter_map(|topic| {
+        let mut reserved = ByTopic::default();
+        let weak = state.topics().into_iter().filter_map(|topic| {
             let certain = state.topic(topic)?.reserved;
             state.durability(topic).filter(|durability| *durability < Durability::Disk)?;
             Some((topic, Reserved { certain, asked: certain, since: (certain, 0) }))
         });
+        weak.for_each(|(topic, blocks)| {
+            reserved.insert(topic, blocks);
+        });
         Self {
-            reserved: reserved.collect(),
+            reserved,
             state,
             files,
             stopped: None,
@@ -271,7 +276,7 @@ impl Front {
 
     fn look(&self, topic: TopicId) -> Option<Known> {
         let durability = self.state.durability(topic)?;
-        let reserved = if durability < Durability::Disk { self.reserved.get(&topic).copied() } else { None };
+        let reserved = if durability < Durability::Disk { self.reserved.get(topic).copied() } else { None };
         Some(Known { durability, reserved })
     }
 
@@ -424,7 +429,7 @@ impl Front {
         if let Some(known) = known.filter(|known| !known.is_due(offset)) {
             return offset < known.certain || mutant::is_on(Mutant::NotReserved);
         }
-        let reserved = self.reserved.entry(topic).or_default();
+        let reserved = self.reserved.get_or_insert_with(topic, Reserved::default);
         if reserved.is_due(offset) {
             let (head, since) = reserved.since;
             let elapsed = now.saturating_sub(since).max(1);
@@ -445,7 +450,7 @@ impl Front {
             match op {
                 Op::DeleteTopic(topic) => {
                     self.rings.remove(topic);
-                    self.reserved.remove(topic);
+                    self.reserved.remove(*topic);
                 }
                 Op::Trim { topic, .. } | Op::Progress { topic, .. } if self.rings.contains_key(topic) => {
                     let Self { state, rings, .. } = self;
@@ -562,7 +567,7 @@ impl Front {
     /// Reservations have become certain.
     pub(crate) fn reserved(&mut self, reserved: &Shown) {
         for (topic, certain) in reserved {
-            if let Some(reserved) = self.reserved.get_mut(topic) {
+            if let Some(reserved) = self.reserved.get_mut(*topic) {
                 reserved.certain = reserved.certain.max(*certain);
             }
         }

@@ -242,10 +242,11 @@ fn state(report: &mut Report, survey: &Survey) -> io::Result<()> {
     }
     for id in survey.state.topics() {
         let Some(topic) = survey.state.topic(id) else { continue };
-        let name = topic.settings.as_ref().map_or_else(|| format!("lost-{}", id.0), |settings| settings.name.clone());
+        let name =
+            topic.rest.settings.as_ref().map_or_else(|| format!("lost-{}", id.0), |settings| settings.name.clone());
         let messages = messages.get(&id).copied().unwrap_or(0) + survey.index.from(id, topic.floor).count() as u64;
         report.topics.push(FoundTopic { id: id.0, name, floor: topic.floor, head: topic.head, messages });
-        for (group, state) in &topic.groups {
+        for (group, state) in &topic.rest.groups {
             let (next, holes, is_lost) = (state.next, state.holes.len(), state.is_lost);
             report.groups.push(FoundGroup { topic: id.0, id: group.0, next, holes, is_lost });
         }

@@ -10,10 +10,9 @@
 //! Invariant: a topic's chunks are in the order of their offsets, and what is in one is in no sealed file that counts.
 
 use super::sequence::Sequence;
+use crate::store::by_topic::ByTopic;
 use crate::store::wire::{Put, Take};
 use crate::store::{Offset, TopicId};
-use hashbrown::HashMap;
-use hashbrown::hash_map::Entry;
 use std::collections::VecDeque;
 
 #[cfg(test)]
@@ -22,17 +21,22 @@ mod tests;
 /// Places of messages, by topic and offset.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
-    topics: HashMap<TopicId, Chunks>,
+    topics: ByTopic<Chunks>,
     bytes: usize,
 }
 
-/// Those of one topic, in order.
+/// Those of one topic, in order: one line of the cache, as every message that comes asks for it.
 #[derive(Debug)]
+#[repr(align(64))]
 struct Chunks {
-    before: VecDeque<Chunk>,
-    /// Beside the topic's id, as every message that comes goes there.
     last: Chunk,
+    /// Once there are some.
+    before: Option<Box<Before>>,
 }
+
+/// Chunks before the last one.
+#[derive(Debug, Default)]
+struct Before(VecDeque<Chunk>);
 
 /// Consecutive offsets of a topic in one segment.
 #[derive(Debug)]
@@ -54,30 +58,44 @@ const CHUNK: usize = 1024;
 const LONGEST: usize = 5;
 
 impl Chunks {
-    fn iter(&self) -> impl Iterator<Item = &Chunk> {
-        self.before.iter().chain([&self.last])
+    fn new(first: Chunk) -> Self {
+        Self { last: first, before: None }
     }
 
-    /// Chunks that end at or below an offset.
-    fn ended(&self, offset: Offset) -> usize {
-        let before = self.before.partition_point(|chunk| chunk.end() <= offset);
-        before + usize::from(before == self.before.len() && self.last.end() <= offset)
+    fn before(&self) -> impl Iterator<Item = &Chunk> {
+        self.before.iter().flat_map(|before| &before.0)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Chunk> {
+        self.before().chain([&self.last])
+    }
+
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Chunk> {
+        self.before.iter_mut().flat_map(|before| &mut before.0).chain([&mut self.last])
+    }
+
+    /// Those whose end is above an offset.
+    fn above(&self, offset: Offset) -> impl Iterator<Item = &Chunk> {
+        let below = move |before: &Before| before.0.partition_point(|chunk| chunk.end() <= offset);
+        let before = self.before.iter().flat_map(move |before| before.0.range(below(before)..));
+        before.chain(Some(&self.last).filter(|last| last.end() > offset))
     }
 
     fn push(&mut self, chunk: Chunk) {
-        let before = std::mem::replace(&mut self.last, chunk);
-        self.before.push_back(before);
+        let last = std::mem::replace(&mut self.last, chunk);
+        self.before.get_or_insert_default().0.push_back(last);
     }
 
     /// Keeps those that are wanted; false if none is.
     fn retain(&mut self, mut is_wanted: impl FnMut(&Chunk) -> bool) -> bool {
-        self.before.retain(&mut is_wanted);
-        if is_wanted(&self.last) {
-            return true;
+        if let Some(before) = &mut self.before {
+            before.0.retain(&mut is_wanted);
         }
-        let last = self.before.pop_back();
-        let is_left = last.is_some();
-        last.into_iter().for_each(|last| self.last = last);
+        let is_left = is_wanted(&self.last) || {
+            let last = self.before.as_mut().and_then(|before| before.0.pop_back());
+            last.map(|last| self.last = last).is_some()
+        };
+        self.before.take_if(|before| before.0.is_empty());
         is_left
     }
 }
@@ -174,14 +192,11 @@ impl Stretch {
 impl Index {
     /// Adds a message behind all of its topic; `len` bytes are its record.
     pub(crate) fn push(&mut self, topic: TopicId, spot: Spot, len: u32) {
-        let chunks = match self.topics.entry(topic) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => {
-                let last = Chunk::new(spot, len);
-                self.bytes += last.held();
-                new.insert(Chunks { before: VecDeque::new(), last });
-                return;
-            }
+        let Some(chunks) = self.topics.get_mut(topic) else {
+            let last = Chunk::new(spot, len);
+            self.bytes += last.held();
+            self.topics.insert(topic, Chunks::new(last));
+            return;
         };
         if chunks.last.takes(spot) {
             let before = chunks.last.gaps.len();
@@ -195,9 +210,8 @@ impl Index {
 
     /// The first message at or above `from`, and those after it.
     pub(crate) fn from(&self, topic: TopicId, from: Offset) -> impl Iterator<Item = Spot> {
-        let chunks = self.topics.get(&topic);
-        let skip = chunks.map_or(0, |chunks| chunks.ended(from));
-        chunks.into_iter().flat_map(move |chunks| chunks.iter().skip(skip)).flat_map(move |chunk| {
+        let chunks = self.topics.get(topic).into_iter().flat_map(move |chunks| chunks.above(from));
+        chunks.flat_map(move |chunk| {
             let skip = from.saturating_sub(chunk.first) as usize;
             let places = chunk.positions().enumerate().skip(skip);
             places.map(|(nth, position)| Spot { offset: chunk.first + nth as u64, segment: chunk.segment, position })
@@ -207,10 +221,10 @@ impl Index {
     /// All messages of some segments, in no order.
     pub(crate) fn stretches(&self, is_wanted: impl Fn(u64) -> bool) -> Vec<Stretch> {
         let mut all = Vec::new();
-        for (topic, chunks) in &self.topics {
+        for (topic, chunks) in self.topics.iter() {
             let here = chunks.iter().filter(|chunk| is_wanted(chunk.segment));
             all.extend(here.map(|chunk| Stretch {
-                topic: *topic,
+                topic,
                 first: chunk.first,
                 last: chunk.end() - 1,
                 segment: chunk.segment,
@@ -228,7 +242,7 @@ impl Index {
     /// Forgets a segment: its messages are elsewhere, or not wanted any more.
     pub(crate) fn forget_segment(&mut self, segment: u64) {
         let bytes = &mut self.bytes;
-        self.topics.retain(|_, chunks| {
+        self.topics.retain(|chunks| {
             chunks.retain(|chunk| {
                 let is_kept = chunk.segment != segment;
                 *bytes -= if is_kept { 0 } else { chunk.held() };
@@ -239,7 +253,7 @@ impl Index {
 
     /// Forgets a topic.
     pub(crate) fn forget_topic(&mut self, topic: TopicId) {
-        if let Some(gone) = self.topics.remove(&topic) {
+        if let Some(gone) = self.topics.remove(topic) {
             self.bytes -= gone.iter().map(Chunk::held).sum::<usize>();
         }
     }
@@ -248,9 +262,8 @@ impl Index {
     pub(crate) fn forget_from(&mut self, group: Sequence) {
         let (segment, position) = (group.segment(), group.position() as u32);
         let bytes = &mut self.bytes;
-        self.topics.retain(|_, chunks| {
-            let all = chunks.before.iter_mut().chain([&mut chunks.last]);
-            for chunk in all.filter(|chunk| chunk.segment == segment) {
+        self.topics.retain(|chunks| {
+            for chunk in chunks.iter_mut().filter(|chunk| chunk.segment == segment) {
                 *bytes -= chunk.held();
                 chunk.cut(position);
                 *bytes += if chunk.len == 0 { 0 } else { chunk.held() };
@@ -261,7 +274,7 @@ impl Index {
 
     /// Topics that have messages here.
     pub(crate) fn topics(&self) -> impl Iterator<Item = TopicId> {
-        self.topics.keys().copied()
+        self.topics.topics()
     }
 
     /// Bytes of memory its chunks take, without what is allocated ahead.

@@ -85,7 +85,7 @@ impl Draft<'_> {
     fn topic(&self, topic: TopicId) -> Result<(), StoreError> {
         let is_there = match self.topics.get(&topic) {
             Some(drafted) => drafted.is_some(),
-            None => topic != TopicId::BROKER && self.state.topics.contains_key(&topic),
+            None => topic != TopicId::BROKER && self.state.topics.contains(topic),
         };
         is_there.then_some(()).ok_or(StoreError::UnknownTopic(topic))
     }
@@ -99,7 +99,7 @@ impl Draft<'_> {
         self.topic(topic)?;
         let is_there = match self.groups.get(&group) {
             Some(drafted) => *drafted == Some(topic),
-            None => self.state.topics.get(&topic).is_some_and(|state| state.group(group).is_some()),
+            None => self.state.topics.get(topic).is_some_and(|state| state.group(group).is_some()),
         };
         is_there.then_some(()).ok_or(StoreError::UnknownGroup(topic, group))
     }
@@ -115,8 +115,8 @@ impl Draft<'_> {
             Some(_) => return Ok(()),
             None => {}
         }
-        let is_free = match self.state.topics.get(&topic) {
-            Some(known) => known.settings.as_ref().is_none_or(|known| known.durability == settings.durability),
+        let is_free = match self.state.topics.get(topic) {
+            Some(known) => known.rest.settings.as_ref().is_none_or(|known| known.durability == settings.durability),
             None => !self.is_group(GroupId(topic.0)),
         };
         if !is_free {
@@ -132,7 +132,7 @@ impl Draft<'_> {
             return Ok(());
         }
         let id = TopicId(group.0);
-        if self.is_group(group) || self.topics.contains_key(&id) || self.state.topics.contains_key(&id) {
+        if self.is_group(group) || self.topics.contains_key(&id) || self.state.topics.contains(id) {
             return Err(StoreError::IdInUse(group.0));
         }
         self.groups.insert(group, Some(topic));
@@ -144,11 +144,11 @@ impl Draft<'_> {
         // Only an id that was given and not used at once is looked for everywhere.
         let is_known = group.0 < self.state.next_id;
         self.groups.contains_key(&group)
-            || is_known && self.state.topics.values().any(|topic| topic.group(group).is_some())
+            || is_known && self.state.topics.iter().any(|(_, topic)| topic.group(group).is_some())
     }
 
     fn sequence(&mut self, topic: TopicId, producer: u128, sequence: u64) -> Result<(), StoreError> {
-        let known = || self.state.topics.get(&topic)?.seen.as_ref()?.last(producer);
+        let known = || self.state.topics.get(topic)?.rest.seen.as_ref()?.last(producer);
         let last = self.last.get(&(topic, producer)).copied().or_else(known);
         match last.map_or(Verdict::New, |last| last.judge(sequence)) {
             Verdict::New => {

@@ -27,16 +27,15 @@ pub(crate) use check::MAX_BATCH;
 pub(crate) use group::GroupState;
 #[cfg(test)]
 pub(crate) use holes::Holes;
-pub(crate) use topic::TopicState;
+pub(crate) use topic::{Rest, TopicState};
 
+use super::by_topic::ByTopic;
 use super::record::Record;
 use super::{Dedup, Durability, GroupId, GroupView, Offset, Op, Placed, TopicId, TopicView};
 use bytes::Bytes;
-use hashbrown::HashMap;
 use seen::{Memory, Moment, Verdict};
 use std::borrow::Cow;
 use std::ops::Range;
-use std::sync::Arc;
 
 /// Bytes that may be spent on knowing messages that come twice.
 pub(crate) const SEEN_BUDGET: usize = 64 << 20;
@@ -47,7 +46,7 @@ const LOST_IDS: u64 = 1 << 20;
 /// Everything a store knows but the messages themselves.
 #[derive(Clone, Debug)]
 pub(crate) struct State {
-    topics: HashMap<TopicId, Arc<TopicState>>,
+    topics: ByTopic<TopicState>,
     /// Above every topic's and group's id that was ever used.
     next_id: u64,
     /// Above every id that was given in this life.
@@ -64,7 +63,7 @@ pub(crate) struct State {
 #[derive(Clone, Debug)]
 pub(crate) struct Frozen {
     /// In the order of their ids.
-    pub topics: Vec<(TopicId, Arc<TopicState>)>,
+    pub topics: Vec<(TopicId, TopicState)>,
     /// See [`State::fresh_id`].
     pub next_id: u64,
     /// How many uses of the memory for duplicates there were: their order is kept.
@@ -80,7 +79,8 @@ impl Default for State {
 impl State {
     /// An empty one, which may spend so many bytes on knowing messages that come twice.
     pub(crate) fn new(seen_budget: usize) -> Self {
-        let topics = HashMap::from_iter([(TopicId::BROKER, Arc::default())]);
+        let mut topics = ByTopic::default();
+        topics.insert(TopicId::BROKER, TopicState::default());
         let (next_id, given, look_at, forgotten) = (1, 1, 0, 0);
         Self { topics, next_id, given, moment: Moment::default(), seen_budget, seen_bytes: 0, forgotten, look_at }
     }
@@ -90,7 +90,7 @@ impl State {
         let mut state = Self::new(seen_budget);
         (state.next_id, state.given, state.moment.tick) = (frozen.next_id, frozen.next_id, frozen.tick);
         for (id, topic) in frozen.topics {
-            state.seen_bytes += topic.seen.as_ref().map_or(0, |seen| seen.bytes());
+            state.seen_bytes += topic.rest.seen.as_ref().map_or(0, |seen| seen.bytes());
             state.topics.insert(id, topic);
         }
         state
@@ -98,7 +98,7 @@ impl State {
 
     /// A copy for a snapshot: it shares everything, and what is changed later is copied then.
     pub(crate) fn freeze(&self) -> Frozen {
-        let mut topics: Vec<_> = self.topics.iter().map(|(id, topic)| (*id, topic.clone())).collect();
+        let mut topics: Vec<_> = self.topics.iter().map(|(id, topic)| (id, topic.clone())).collect();
         topics.sort_unstable_by_key(|(id, _)| *id);
         Frozen { topics, next_id: self.next_id, tick: self.moment.tick }
     }
@@ -142,7 +142,7 @@ impl State {
         if topic == TopicId::BROKER {
             return None;
         }
-        let state = Arc::make_mut(self.topics.get_mut(&topic)?);
+        let state = self.topics.get_mut(topic)?;
         let first = state.head;
         for content in contents {
             let (offset, timestamp, content) = (state.head, state.timestamp.max(now), Cow::Borrowed(&**content));
@@ -155,9 +155,9 @@ impl State {
 
     /// What an op becomes; if nothing, where the message is that came twice.
     fn record<'a>(&self, op: &'a Op, now: u64) -> Result<Record<'a>, Option<Placed>> {
-        let known = |topic: &TopicId| self.topics.get(topic);
+        let known = |topic: &TopicId| self.topics.get(*topic);
         let judge = |topic: &TopicId, dedup: Dedup| {
-            known(topic).and_then(|topic| topic.seen.as_ref()).map_or(Verdict::New, |seen| seen.judge(dedup))
+            known(topic).and_then(|topic| topic.rest.seen.as_ref()).map_or(Verdict::New, |seen| seen.judge(dedup))
         };
         Ok(match op {
             Op::Publish(publish) => {
@@ -202,7 +202,7 @@ impl State {
             }
             Op::Put { topic, key, value } => Record::Put { topic: *topic, key: key.to_vec(), value: value.to_vec() },
             Op::Remove { topic, key } => {
-                if !known(topic).is_some_and(|topic| topic.entries.contains_key(key)) {
+                if !known(topic).is_some_and(|topic| topic.rest.entries.contains_key(key)) {
                     return Err(None);
                 }
                 Record::Remove { topic: *topic, key: key.to_vec() }
@@ -219,7 +219,7 @@ impl State {
             Record::Damage { .. } => return self.loosen(),
             Record::Lost { topic } => return self.lose(*topic),
             Record::DeleteTopic { .. } => return self.delete(id),
-            Record::Remove { .. } | Record::DeleteGroup { .. } if !self.topics.contains_key(&id) => return,
+            Record::Remove { .. } | Record::DeleteGroup { .. } if !self.topics.contains(id) => return,
             Record::Put { .. } | Record::Remove { .. } => {}
             _ if id == TopicId::BROKER => return,
             Record::Group { group, .. } | Record::Progress { group, .. } | Record::Seek { group, .. } => {
@@ -228,11 +228,11 @@ impl State {
             Record::Message { dedup: Some(_), .. } | Record::Skip { .. } => self.moment.tick += 1,
             _ => {}
         }
-        let topic = self.topics.entry(id).or_insert_with(|| {
+        let topic = self.topics.get_or_insert_with(id, || {
             self.next_id = self.next_id.max(id.0.saturating_add(1));
-            Arc::default()
+            TopicState::default()
         });
-        let more = Arc::make_mut(topic).apply(record, self.moment);
+        let more = topic.apply(record, self.moment);
         if more != 0 {
             self.seen_bytes = self.seen_bytes.saturating_add_signed(more);
             self.keep_budget();
@@ -241,9 +241,9 @@ impl State {
 
     fn delete(&mut self, topic: TopicId) {
         if topic != TopicId::BROKER
-            && let Some(gone) = self.topics.remove(&topic)
+            && let Some(gone) = self.topics.remove(topic)
         {
-            self.seen_bytes -= gone.seen.as_ref().map_or(0, |seen| seen.bytes());
+            self.seen_bytes -= gone.rest.seen.as_ref().map_or(0, |seen| seen.bytes());
         }
     }
 
@@ -253,19 +253,17 @@ impl State {
         if is_all {
             self.next_id = self.next_id.saturating_add(LOST_IDS);
         }
-        for (_, state) in self.topics.iter_mut().filter(|(id, _)| is_all || **id == topic) {
-            Arc::make_mut(state).lose();
+        for (_, state) in self.topics.iter_mut().filter(|(id, _)| is_all || *id == topic) {
+            state.lose();
         }
     }
 
     fn loosen(&mut self) {
-        for topic in self.topics.values_mut().filter(|topic| topic.seen.is_some()) {
-            Arc::make_mut(topic).loosen();
-        }
+        self.topics.iter_mut().for_each(|(_, topic)| topic.loosen());
     }
 
     pub(crate) fn topic(&self, topic: TopicId) -> Option<&TopicState> {
-        self.topics.get(&topic).filter(|_| topic != TopicId::BROKER).map(|state| &**state)
+        self.topics.get(topic).filter(|_| topic != TopicId::BROKER)
     }
 
     /// As [`super::Store::topic`]; everything appended counts as visible.
@@ -279,15 +277,14 @@ impl State {
 
     /// Every topic, in the order of their ids.
     pub(crate) fn topics(&self) -> Vec<TopicId> {
-        let mut ids: Vec<_> = self.topics.keys().copied().filter(|id| *id != TopicId::BROKER).collect();
+        let mut ids: Vec<_> = self.topics.topics().filter(|id| *id != TopicId::BROKER).collect();
         ids.sort_unstable();
         ids
     }
 
     /// The least durability of a topic's messages; that of one without settings is the strongest.
     pub(crate) fn durability(&self, topic: TopicId) -> Option<Durability> {
-        let settings = self.topic(topic)?.settings.as_ref();
-        Some(settings.map_or(Durability::Disk, |settings| settings.durability))
+        self.topic(topic).map(|topic| topic.durability)
     }
 
     /// The offset the next message of a topic gets.
@@ -301,12 +298,12 @@ impl State {
     }
 
     pub(crate) fn entry(&self, topic: TopicId, key: &[u8]) -> Option<Bytes> {
-        self.topics.get(&topic)?.entries.get(key).cloned()
+        self.topics.get(topic)?.rest.entries.get(key).cloned()
     }
 
     pub(crate) fn entries(&self, topic: TopicId, prefix: &[u8]) -> Vec<(Bytes, Bytes)> {
-        let Some(topic) = self.topics.get(&topic) else { return Vec::new() };
-        let from = topic.entries.range(Bytes::copy_from_slice(prefix)..);
+        let Some(topic) = self.topics.get(topic) else { return Vec::new() };
+        let from = topic.rest.entries.range(Bytes::copy_from_slice(prefix)..);
         from.take_while(|(key, _)| key.starts_with(prefix)).map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 
@@ -330,7 +327,7 @@ impl State {
     /// After an unclean stop: offsets that topics weaker than [`Durability::Disk`] had reserved may have been given.
     pub(crate) fn restore_weak_heads(&mut self) -> Vec<Record<'static>> {
         self.reserve(|topic| {
-            let is_weak = topic.settings.as_ref().is_none_or(|settings| settings.durability < Durability::Disk);
+            let is_weak = topic.rest.settings.as_ref().is_none_or(|settings| settings.durability < Durability::Disk);
             (is_weak && topic.reserved > topic.head).then_some(topic.reserved)
         })
     }
@@ -367,11 +364,11 @@ impl State {
             return;
         }
         let (mut gone, mut shortest) = (Vec::new(), 480_000);
-        for (id, topic) in &self.topics {
-            let (Some(seen), Some(settings)) = (&topic.seen, &topic.settings) else { continue };
+        for (id, topic) in self.topics.iter() {
+            let (Some(seen), Some(settings)) = (&topic.rest.seen, &topic.rest.settings) else { continue };
             shortest = shortest.min(settings.dedup_window);
             let is_over = |used: Moment| uptime.saturating_sub(used.uptime) > settings.dedup_window;
-            gone.extend(seen.memories().filter(|(used, _)| is_over(*used)).map(|(_, memory)| (*id, memory)));
+            gone.extend(seen.memories().filter(|(used, _)| is_over(*used)).map(|(_, memory)| (id, memory)));
         }
         gone.into_iter().for_each(|(topic, memory)| self.forget(topic, memory));
         self.look_at = uptime + shortest / 8;
@@ -384,9 +381,9 @@ impl State {
         }
         let goal = self.seen_budget / 16 * 15;
         let mut all = Vec::new();
-        for (id, topic) in &self.topics {
-            let memories = topic.seen.iter().flat_map(|seen| seen.memories());
-            all.extend(memories.map(|(used, memory)| (used.tick, *id, memory)));
+        for (id, topic) in self.topics.iter() {
+            let memories = topic.rest.seen.iter().flat_map(|seen| seen.memories());
+            all.extend(memories.map(|(used, memory)| (used.tick, id, memory)));
         }
         all.sort_unstable();
         for (_, topic, memory) in all {
@@ -399,7 +396,7 @@ impl State {
     }
 
     fn forget(&mut self, id: TopicId, memory: Memory) {
-        let Some(topic) = self.topics.get_mut(&id).map(Arc::make_mut) else { return };
+        let Some(topic) = self.topics.get_mut(id).map(TopicState::rest) else { return };
         let Some(seen) = &mut topic.seen else { return };
         self.seen_bytes -= seen.forget(memory);
         if seen.is_empty() {

@@ -20,7 +20,7 @@ pub(crate) use base::Base;
 pub(crate) use file::{load, save};
 
 use super::sequence::Sequence;
-use crate::store::state::{Frozen, GroupState, TopicState};
+use crate::store::state::{Frozen, GroupState, Rest, TopicState};
 use crate::store::wire::{Put, Take};
 use crate::store::{GroupId, Offset, TopicId};
 use std::sync::Arc;
@@ -40,9 +40,9 @@ pub(crate) struct Loaded {
     pub next_id: u64,
     pub tick: u64,
     /// In the order of their ids.
-    pub topics: Vec<(TopicId, Arc<TopicState>)>,
+    pub topics: Vec<(TopicId, TopicState)>,
     /// Topics of which a part is damaged, as far as the index knows them: their groups are marked lost.
-    pub lost: Vec<(TopicId, Arc<TopicState>)>,
+    pub lost: Vec<(TopicId, TopicState)>,
     /// False if anything in it is damaged, also what is there twice.
     pub is_whole: bool,
 }
@@ -99,10 +99,10 @@ pub(crate) fn read(bytes: &[u8], seed: u64) -> Option<Loaded> {
     for _ in 0..take.varint()? {
         let entry = Entry::decode(&mut take)?;
         match read_topic(bytes, at, number, &entry, seed) {
-            Some(state) => topics.push((entry.topic, Arc::new(state))),
+            Some(state) => topics.push((entry.topic, state)),
             None => {
                 is_whole = false;
-                lost.push((entry.topic, Arc::new(entry.skeleton())));
+                lost.push((entry.topic, entry.skeleton()));
             }
         }
         let parts = entry.len.div_ceil(PAGE - PART_HEADER);
@@ -115,7 +115,7 @@ pub(crate) fn read(bytes: &[u8], seed: u64) -> Option<Loaded> {
 impl Entry {
     fn of(topic: TopicId, state: &TopicState, len: usize) -> Self {
         let TopicState { head, floor, reserved, .. } = *state;
-        Self { topic, head, floor, reserved, groups: state.groups.iter().map(|(group, _)| *group).collect(), len }
+        Self { topic, head, floor, reserved, groups: state.rest.groups.iter().map(|(group, _)| *group).collect(), len }
     }
 
     fn encode(&self, out: &mut Vec<u8>) {
@@ -146,7 +146,8 @@ impl Entry {
         let group = GroupState { next: self.floor, is_lost: true, ..GroupState::default() };
         let groups = self.groups.iter().map(|id| (*id, Arc::new(group.clone()))).collect();
         let Self { head, floor, reserved, .. } = *self;
-        TopicState { head, floor, reserved, groups, ..TopicState::default() }
+        let rest = Arc::new(Rest { groups, ..Rest::default() });
+        TopicState { head, floor, reserved, rest, ..TopicState::default() }
     }
 }
 

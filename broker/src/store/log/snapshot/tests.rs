@@ -178,9 +178,11 @@ fn meaning(state: &State, id: TopicId) -> (Option<TopicState>, Vec<String>) {
     let topic = state.topic(id);
     let sequences = (0..3).flat_map(|producer| (0..32).map(move |sequence| Dedup::Sequence { producer, sequence }));
     let dedup = sequences.chain((0..40).map(Dedup::Id));
-    let seen = topic.and_then(|topic| topic.seen.as_ref());
+    let seen = topic.and_then(|topic| topic.rest.seen.as_ref());
     let judged = dedup.map(|dedup| format!("{:?}", seen.map(|seen| seen.judge(dedup)))).collect();
-    (topic.cloned().map(|topic| TopicState { seen: None, ..topic }), judged)
+    let mut meant = topic.cloned();
+    meant.iter_mut().for_each(|topic| topic.rest().seen = None);
+    (meant, judged)
 }
 
 proptest! {

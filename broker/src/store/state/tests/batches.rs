@@ -149,9 +149,11 @@ fn a_copy_does_not_see_what_is_done_later() {
 
 #[test]
 fn an_idle_group_and_an_empty_topic_are_small() {
-    use super::super::{GroupState, TopicState};
+    use super::super::{GroupState, Rest, TopicState};
     // Twice its place in the list, for the room a list keeps; two counts of an Arc; what an allocator adds.
     let group = 2 * size_of::<(GroupId, std::sync::Arc<GroupState>)>() + size_of::<GroupState>() + 16 + 16;
     assert!(group <= 200, "{group}");
-    assert!(size_of::<TopicState>() <= 300, "{}", size_of::<TopicState>());
+    let topic = size_of::<TopicState>() + size_of::<Rest>() + 16 + 16;
+    assert!(topic <= 300, "{topic}");
+    assert_eq!(size_of::<Option<TopicState>>(), 64, "what a message needs of it is one line of the cache");
 }

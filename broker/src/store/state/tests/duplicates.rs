@@ -74,7 +74,7 @@ fn an_id_is_known_by_its_offset() {
         assert_eq!(send(&mut state, id(number << 70 | 5)), Ok(Placed::Duplicate(Some(number as u64))));
     }
     let copy = State::thaw(state.freeze(), 0);
-    let bytes = copy.topic(TOPIC).unwrap().seen.as_ref().unwrap().bytes();
+    let bytes = copy.topic(TOPIC).unwrap().rest.seen.as_ref().unwrap().bytes();
     assert!(bytes <= 3_000 * 36, "{bytes}");
 }
 
@@ -98,7 +98,7 @@ fn the_window_runs_on_uptime_since_the_last_use() {
     for (_, topic) in &mut frozen.topics {
         let mut bytes = Vec::new();
         topic.encode(&mut bytes);
-        *topic = TopicState::decode(&mut Take(&bytes)).unwrap().into();
+        *topic = TopicState::decode(&mut Take(&bytes)).unwrap();
     }
     let mut reopened = State::thaw(frozen, usize::MAX);
     reopened.expire(119_000);
@@ -145,7 +145,7 @@ fn what_is_counted_is_what_is_there() {
             let _ = keep(&mut state, [publish(topic, sequence(producer, *number))]);
         }
         state.expire(uptime * 100);
-        let seen = |topic| state.topic(topic).unwrap().seen.as_ref().map_or(0, |seen| seen.bytes());
+        let seen = |topic| state.topic(topic).unwrap().rest.seen.as_ref().map_or(0, |seen| seen.bytes());
         assert_eq!(state.seen_bytes(), seen(TOPIC) + seen(TopicId(2)));
     }
     keep(&mut state, [Op::DeleteTopic(TOPIC), Op::DeleteTopic(TopicId(2))]).unwrap();

@@ -206,7 +206,7 @@ impl Model {
             if view.head < topic.head && !is_memory || is_exact && view.head != topic.head {
                 return Err(format!("the head of {id:?} is {}, of the model {}", view.head, topic.head));
             }
-            let seen = state.topic(*id).and_then(|topic| topic.seen.as_ref());
+            let seen = state.topic(*id).and_then(|topic| topic.rest.seen.as_ref());
             for (producer, last) in &topic.last {
                 let found = seen.and_then(|seen| seen.last(*producer)).map(|last| last.sequence);
                 same("the last sequence of a producer", &found, &Some(*last))?;
