@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  config  metrics  shutdown    typed configuration, counters, phases and signals
+//!  touch                        memory that is in no cache, waited for together
 //!  store/                       what durable topics are kept in
 //!  link/                        a connection as others see it: streams, windows, outbox, writer
 //!  routing/                     who serves what
@@ -25,6 +26,7 @@ mod routing;
 mod services;
 pub mod shutdown;
 pub mod store;
+mod touch;
 
 use config::Config;
 use link::{Bounds, Budget, Shared};

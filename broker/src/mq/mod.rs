@@ -8,6 +8,7 @@
 //! ```
 //! Invariant: nothing here knows a frame, and nothing in `relay/` knows a topic; both meet in `services/`.
 
+mod by_name;
 mod clock;
 mod dead_letter;
 mod dispatcher;

@@ -1,5 +1,6 @@
 //! All topics, by name.
 
+use super::by_name::ByName;
 use super::dispatcher::Dispatcher;
 use super::settings::{self, TopicRest};
 use super::shared::Shared;
@@ -40,7 +41,7 @@ pub(crate) struct Limits {
 #[derive(Debug)]
 pub(crate) struct Queues {
     pub(super) shared: Arc<Shared>,
-    topics: RwLock<HashMap<Arc<str>, Arc<Topic>>>,
+    topics: RwLock<ByName>,
     /// One at a time creates and deletes.
     changing: tokio::sync::Mutex<()>,
     limits: Limits,
@@ -72,15 +73,15 @@ impl Queues {
             let ticket = shared.store.append(batch, Durability::Disk).map_err(refused)?;
             ticket.receipt.await.map_err(refused)?;
         }
-        let mut topics = HashMap::new();
+        let mut topics = ByName::default();
         for id in shared.store.topics() {
             let settings = shared.store.topic(id).and_then(|view| view.settings);
             let settings = settings.unwrap_or_else(|| to_settings(&format!("lost-{}", id.0), &TopicRest::default()));
             let topic = Topic::open(&shared, id, &settings);
-            topics.insert(topic.name.clone(), topic);
+            topics.insert(topic);
         }
         if !is_clean {
-            find_gaps(&shared, topics.values()).await?;
+            find_gaps(&shared, topics.iter()).await?;
         }
         let topics = RwLock::new(topics);
         let queues =
@@ -110,14 +111,8 @@ impl Queues {
     /// Topics in the order of their names, up to one that is not there.
     pub(crate) fn topics<'a>(&self, names: impl Iterator<Item = &'a str>) -> Vec<Arc<Topic>> {
         let all = self.topics.read();
-        let mut found: Vec<Arc<Topic>> = Vec::new();
-        for name in names {
-            // Most often it is that of the message before.
-            let same = found.last().filter(|last| *last.name == *name);
-            let Some(topic) = same.or_else(|| all.get(name)) else { break };
-            found.push(topic.clone());
-        }
-        found
+        let found = all.get_all(names);
+        found.into_iter().cloned().collect()
     }
 
     /// Topics whose names start so, by name.
@@ -130,7 +125,7 @@ impl Queues {
 
     /// Every topic, in no order.
     fn all(&self) -> Vec<Arc<Topic>> {
-        self.topics.read().values().cloned().collect()
+        self.topics.read().iter().cloned().collect()
     }
 
     /// Creates a topic, unless it is there.
@@ -162,7 +157,7 @@ impl Queues {
         let batch = Batch { ops: vec![op], now: self.shared.clock.now() };
         self.shared.store.append(batch, Durability::Disk).map_err(refused)?.receipt.await.map_err(refused)?;
         let topic = Topic::open(&self.shared, id, &settings);
-        self.topics.write().insert(topic.name.clone(), topic.clone());
+        self.topics.write().insert(topic.clone());
         Ok(topic)
     }
 
@@ -235,7 +230,7 @@ impl Queues {
         self.topics.write().remove(name);
         topic.end();
         let mut ops = vec![Op::DeleteTopic(topic.id)];
-        if let Some(scheduled) = self.topics.write().remove(&*super::schedule::name_of(topic.id)) {
+        if let Some(scheduled) = self.topics.write().remove(&super::schedule::name_of(topic.id)) {
             scheduled.end();
             ops.push(Op::DeleteTopic(scheduled.id));
         }

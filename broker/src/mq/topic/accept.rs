@@ -222,19 +222,19 @@ impl Topic {
 
     /// Refuses what a full topic does not take. How much may come before it can be full, is worked out now and then.
     pub(super) fn check_depth(&self, intake: &mut Intake, messages: u64, bytes: u64) -> Result<(), QueueError> {
-        if intake.allowance.is_none_or(|(left, left_bytes)| left < messages || left_bytes < bytes) {
+        if !intake.allows(messages, bytes) {
             let config = self.config();
             let limit = |limit: Option<u64>| limit.filter(|limit| *limit > 0);
             let limits = (limit(config.max_depth_messages), limit(config.max_depth_bytes));
             if limits == (None, None) {
-                intake.allowance = Some((u64::MAX, u64::MAX));
+                intake.allowance = (u64::MAX, u64::MAX);
                 return Ok(());
             }
             let floor = self.shared.store.topic(self.id).map_or(0, |view| view.floor);
             let (depth, depth_bytes) = self.depth(intake, floor);
             let left = limits.0.map_or(u64::MAX, |limit| limit.saturating_sub(depth));
             let left_bytes = limits.1.map_or(u64::MAX, |limit| limit.saturating_sub(depth_bytes));
-            intake.allowance = Some((left, left_bytes));
+            intake.allowance = (left, left_bytes);
             if left < messages || left_bytes < bytes {
                 return self.full(&config, (depth, depth_bytes), limits, left < messages);
             }

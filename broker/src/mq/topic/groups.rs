@@ -39,7 +39,7 @@ impl Topic {
         let dispatcher = Dispatcher::open(&self.shared, (self.name.clone(), self.id), group, &view, rest);
         let dispatcher = Arc::new(dispatcher);
         self.groups.write().insert(name.to_owned(), dispatcher.clone());
-        self.intake.lock().allowance = None;
+        self.intake.lock().look_again();
         Ok(dispatcher)
     }
 
@@ -129,7 +129,7 @@ impl Topic {
         let group = self.group(name)?;
         let next = self.start(to, self.head()).await?;
         group.seek(next).await?;
-        self.intake.lock().allowance = None;
+        self.intake.lock().look_again();
         Ok(group)
     }
 
@@ -142,7 +142,7 @@ impl Topic {
         self.groups.write().remove(name);
         group.end(QueueError::UnknownGroup { topic: self.name.to_string(), group: name.to_owned() });
         self.commit(vec![Op::DeleteGroup { topic: self.id, group: group.id }]).await?;
-        self.intake.lock().allowance = None;
+        self.intake.lock().look_again();
         Ok(())
     }
 }

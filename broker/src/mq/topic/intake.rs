@@ -13,17 +13,21 @@ pub(crate) const GAP: &[u8] = b"gap/";
 /// Bytes between two marks, at most and at least.
 const STEP: (u64, u64) = (64 << 10, 16 << 20);
 
+/// What every message needs comes first.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(super) struct Intake {
     /// The offset the next message gets, unless the broker leaves some out.
     pub(super) head: Offset,
     /// Bytes of all messages ever published.
     total: u64,
+    /// Of those below the last mark.
+    marked: u64,
+    /// Messages and bytes that may come before the depth is looked at again.
+    pub(super) allowance: (u64, u64),
     marks: VecDeque<(Offset, u64)>,
     /// First and end of what is not there.
     gaps: Vec<(Offset, Offset)>,
-    /// Messages and bytes that may come before the depth is looked at again.
-    pub(super) allowance: Option<(u64, u64)>,
 }
 
 impl Intake {
@@ -31,7 +35,17 @@ impl Intake {
     pub(super) fn restore(marks: &[(Bytes, Bytes)], gaps: &[(Bytes, Bytes)], head: Offset) -> Self {
         let marks: VecDeque<_> = numbers(marks, MARK).collect();
         let total = marks.back().map_or(0, |(_, total)| *total);
-        Self { head, total, marks, gaps: numbers(gaps, GAP).collect(), allowance: None }
+        Self { head, total, marked: total, allowance: (0, 0), marks, gaps: numbers(gaps, GAP).collect() }
+    }
+
+    /// So much may come without a look at the depth.
+    pub(super) fn allows(&self, messages: u64, bytes: u64) -> bool {
+        messages <= self.allowance.0 && bytes <= self.allowance.1
+    }
+
+    /// The depth, or what bounds it, has changed.
+    pub(super) fn look_again(&mut self) {
+        self.allowance = (0, 0);
     }
 
     /// A recovery left out what is from `first` on: the operation that records it, if that is not known.
@@ -55,12 +69,11 @@ impl Intake {
     pub(super) fn add(&mut self, topic: TopicId, offset: Offset, messages: u64, bytes: u64, most: u64) -> Option<Op> {
         self.head = self.head.max(offset + messages);
         self.total += bytes;
-        if let Some((left, left_bytes)) = &mut self.allowance {
-            (*left, *left_bytes) = (left.saturating_sub(messages), left_bytes.saturating_sub(bytes));
-        }
+        let (left, left_bytes) = self.allowance;
+        self.allowance = (left.saturating_sub(messages), left_bytes.saturating_sub(bytes));
         let step = if most == 0 { STEP.1 } else { (most / 16).clamp(STEP.0, STEP.1) };
-        let last = self.marks.back().map_or(0, |(_, total)| *total);
-        (self.total - last >= step).then(|| {
+        (self.total - self.marked >= step).then(|| {
+            self.marked = self.total;
             self.marks.push_back((self.head, self.total));
             let key = [MARK, &self.head.to_be_bytes()].concat().into();
             Op::Put { topic, key, value: Bytes::copy_from_slice(&self.total.to_be_bytes()) }
@@ -122,7 +135,16 @@ fn numbers(entries: &[(Bytes, Bytes)], prefix: &[u8]) -> impl Iterator<Item = (u
 
 #[cfg(test)]
 mod tests {
+    use super::super::Topic;
     use super::*;
+    use std::mem::offset_of;
+
+    #[test]
+    fn what_a_message_needs_of_a_topic_is_in_two_lines_of_the_cache() {
+        // Its lock stands before it, in as much room as a number.
+        let end = offset_of!(Topic, intake) + size_of::<u64>() + offset_of!(Intake, marks);
+        assert_eq!((align_of::<Topic>(), end), (64, 128));
+    }
 
     #[test]
     fn bytes_are_known_to_a_step_and_survive_a_restart() {

@@ -105,7 +105,7 @@ impl Topic {
         {
             let mut intake = self.intake.lock();
             ops.extend(intake.trim(self.id, to));
-            intake.allowance = None;
+            intake.look_again();
         }
         self.begin_commit(ops).map(Some)
     }
@@ -124,7 +124,7 @@ impl Topic {
         {
             let mut intake = self.intake.lock();
             ops.extend(intake.trim(self.id, view.head));
-            intake.allowance = None;
+            intake.look_again();
         }
         self.commit(ops).await?;
         Ok(view.head - view.floor)

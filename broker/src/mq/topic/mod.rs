@@ -40,16 +40,17 @@ use towline_service_api::builtin::{GroupStatus, QueueError, TopicConfig, TopicSt
 /// Offsets a recovery leaves out, most often.
 const LEFT_OUT: u64 = 65_536;
 
-/// See the module.
+/// See the module. What every message needs comes first, in two lines of the cache.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(crate) struct Topic {
     pub(crate) id: TopicId,
-    pub(crate) name: Arc<str>,
-    shared: Arc<Shared>,
     rules: Rules,
-    rest: RwLock<TopicRest>,
+    pub(crate) name: Arc<str>,
     groups: RwLock<BTreeMap<String, Arc<Dispatcher>>>,
     intake: Mutex<Intake>,
+    shared: Arc<Shared>,
+    rest: RwLock<TopicRest>,
     /// One at a time creates groups.
     creating: tokio::sync::Mutex<()>,
     /// Its messages that are not due yet, once there was one.
@@ -92,6 +93,11 @@ impl Topic {
         })
     }
 
+    /// Looks at what is needed of it for each message that comes.
+    pub(crate) fn touched(self: &Arc<Self>) -> u64 {
+        self.id.0 ^ u64::from(self.intake.is_locked()) ^ Arc::strong_count(self) as u64
+    }
+
     /// Nobody else uses it.
     pub(crate) fn is_the_brokers(&self) -> bool {
         self.name.starts_with(names::RESERVED)
@@ -119,7 +125,7 @@ impl Topic {
         self.commit(vec![Op::PutTopic { topic: self.id, settings }]).await?;
         self.rules.set(&rest);
         *self.rest.write() = rest;
-        self.intake.lock().allowance = None;
+        self.intake.lock().look_again();
         self.age_due.store(0, Ordering::Relaxed);
         Ok(())
     }

@@ -2,14 +2,14 @@
 //! memory, where the rest of its configuration takes several lines of the cache.
 
 use crate::mq::settings::TopicRest;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use towline_service_api::builtin::Durability;
 
 /// See the module. Follows [`TopicRest`].
 #[derive(Debug, Default)]
 pub(super) struct Rules {
-    /// Bytes a message has at most.
-    max_bytes: AtomicU64,
+    /// Bytes a message has at most; no frame holds as many as this can say.
+    max_bytes: AtomicU32,
     /// Milliseconds it lives if it does not say; 0: for ever.
     ttl: AtomicU64,
     /// Bytes by which depth or retention are limited; 0: by none.
@@ -34,7 +34,8 @@ impl Rules {
             Durability::Os => 1,
             Durability::Disk => 2,
         };
-        self.max_bytes.store(config.max_message_bytes.unwrap_or(u64::MAX), Ordering::Relaxed);
+        let max_bytes = config.max_message_bytes.and_then(|max| max.try_into().ok());
+        self.max_bytes.store(max_bytes.unwrap_or(u32::MAX), Ordering::Relaxed);
         self.ttl.store(config.ttl_ms.unwrap_or_default(), Ordering::Relaxed);
         self.kept_bytes.store(kept, Ordering::Relaxed);
         self.durability.store(level, Ordering::Relaxed);
@@ -43,7 +44,7 @@ impl Rules {
 
     /// Bytes of a message at most.
     pub(super) fn max_bytes(&self) -> u64 {
-        self.max_bytes.load(Ordering::Relaxed)
+        self.max_bytes.load(Ordering::Relaxed).into()
     }
 
     /// Milliseconds a message lives that does not say.

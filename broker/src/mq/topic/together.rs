@@ -8,6 +8,7 @@ use super::stored::Stored;
 use crate::mq::shared::{COST, Hold, Shared};
 use crate::mq::{refusal, settings};
 use crate::store::{self, Op, Placed, Publish, Tickets};
+use crate::touch::touch;
 use parking_lot::MutexGuard;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -74,6 +75,7 @@ impl<T> Together<T> {
         is_in_line: bool,
     ) -> (Vec<Self>, Vec<Refused<T>>) {
         let Some(shared) = coming.first().map(|first| first.topic.shared.clone()) else { return Default::default() };
+        touch(&*coming, |coming| coming.topic.touched());
         let mut refused = Vec::new();
         let mut holds: [Hold; 3] = std::array::from_fn(|_| Hold::none(&shared));
         take_out(coming, is_in_line, &mut refused, |coming| {
@@ -176,6 +178,7 @@ impl<T> Together<T> {
     ) {
         let Self { messages, receipt, timestamp, reached, .. } = self;
         let durability = settings::shown(reached);
+        touch(receipt.topics(), |topic| topic.name.bytes().next().map_or(0, u64::from));
         for (whose, at, placed) in messages {
             let topic = &*receipt.topics()[at].name;
             let told = match &outcome {

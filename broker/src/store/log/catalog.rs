@@ -2,6 +2,7 @@
 //!
 //! Invariant: a message is in the index or in one sealed file that counts, and moves from one to the other at once.
 
+use super::front::Shown;
 use super::group;
 use super::index::{Index, Spot};
 use super::recent::Recent;
@@ -58,8 +59,9 @@ impl Catalog {
         self.segments.insert(next.id.id, Held { segment: next, end: None, is_damaged: false });
     }
 
-    /// A group was written: where its messages are.
-    pub(crate) fn wrote(&mut self, sequence: Sequence, bytes: &[u8]) {
+    /// A group was written: where its messages are. These topics are shown now, and these later.
+    pub(crate) fn wrote(&mut self, sequence: Sequence, bytes: &[u8], shown: &Shown, later: &Shown) {
+        self.index.touch(shown.iter().chain(later).map(|(topic, _)| *topic));
         self.add(sequence, group::records(bytes));
         self.recent.push(sequence, bytes);
     }

@@ -13,6 +13,7 @@ use super::sequence::Sequence;
 use crate::store::by_topic::ByTopic;
 use crate::store::wire::{Put, Take};
 use crate::store::{Offset, TopicId};
+use crate::touch::touch;
 use std::collections::VecDeque;
 
 #[cfg(test)]
@@ -190,6 +191,13 @@ impl Stretch {
 }
 
 impl Index {
+    /// Looks at what the next message of each of these topics needs.
+    pub(crate) fn touch(&self, topics: impl Iterator<Item = TopicId>) {
+        let lasts: Vec<_> = topics.filter_map(|topic| Some(&self.topics.get(topic)?.last)).collect();
+        touch(&lasts, |last| last.segment ^ u64::from(last.last));
+        touch(&lasts, |last| last.gaps.last().map_or(0, |gap| u64::from(*gap)));
+    }
+
     /// Adds a message behind all of its topic; `len` bytes are its record.
     pub(crate) fn push(&mut self, topic: TopicId, spot: Spot, len: u32) {
         let Some(chunks) = self.topics.get_mut(topic) else {

@@ -156,7 +156,7 @@ impl Core {
         let frozen = open.frozen.take();
         {
             let mut catalog = self.catalog.lock();
-            catalog.wrote(sequence, &bytes);
+            catalog.wrote(sequence, &bytes, &open.shown_written, &open.shown_synced);
             catalog.show(&open.shown_written);
         }
         let waiters = std::mem::take(&mut open.synced);
