@@ -5,6 +5,7 @@
 
 use super::TopicId;
 use hashbrown::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 /// Ids of a page: few, as groups have ids of the same row.
 const PAGE: u64 = 16;
@@ -16,11 +17,30 @@ pub(crate) struct ByTopic<T> {
     len: usize,
 }
 
-type Pages<T> = HashMap<u64, Box<[Option<T>; PAGE as usize]>>;
+type Pages<T> = HashMap<u64, Box<[Option<T>; PAGE as usize]>, BuildHasherDefault<PageHasher>>;
+
+/// Spreads the numbers of pages: they are the store's own, so nobody can choose them to collide.
+#[derive(Default)]
+struct PageHasher(u64);
+
+impl Hasher for PageHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(self.0 ^ u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, page: u64) {
+        // 2^64 over the golden ratio: pages in a row differ in their lowest bits, and in their highest.
+        self.0 = page.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
 
 impl<T> Default for ByTopic<T> {
     fn default() -> Self {
-        Self { pages: HashMap::new(), len: 0 }
+        Self { pages: Pages::default(), len: 0 }
     }
 }
 

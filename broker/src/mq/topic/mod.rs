@@ -93,9 +93,14 @@ impl Topic {
         })
     }
 
-    /// Looks at what is needed of it for each message that comes.
+    /// Looks at what is needed to read a message that comes.
     pub(crate) fn touched(self: &Arc<Self>) -> u64 {
-        self.id.0 ^ u64::from(self.intake.is_locked()) ^ Arc::strong_count(self) as u64
+        self.id.0 ^ Arc::strong_count(self) as u64
+    }
+
+    /// Looks at what is needed to store it.
+    fn touched_to_store(self: &Arc<Self>) -> u64 {
+        self.touched() ^ u64::from(self.intake.is_locked())
     }
 
     /// Nobody else uses it.

@@ -75,7 +75,7 @@ impl<T> Together<T> {
         is_in_line: bool,
     ) -> (Vec<Self>, Vec<Refused<T>>) {
         let Some(shared) = coming.first().map(|first| first.topic.shared.clone()) else { return Default::default() };
-        touch(&*coming, |coming| coming.topic.touched());
+        touch(&*coming, |coming| coming.topic.touched_to_store());
         let mut refused = Vec::new();
         let mut holds: [Hold; 3] = std::array::from_fn(|_| Hold::none(&shared));
         take_out(coming, is_in_line, &mut refused, |coming| {
