@@ -9,6 +9,7 @@
 //! Invariant: `state` is what it is after all groups taken, then those closed, then the open one.
 
 use super::group;
+use super::reserved::Reserved;
 use crate::store::by_topic::ByTopic;
 use crate::store::log::mutant::{self, Mutant};
 use crate::store::record::Record;
@@ -82,25 +83,6 @@ pub(crate) enum Taken {
     Group(Box<Open>),
 }
 
-/// Offsets of a topic weaker than `disk` that may be used before the messages at them are synced (rule 8).
-#[derive(Clone, Copy, Debug, Default)]
-struct Reserved {
-    /// Below it they may.
-    certain: Offset,
-    /// So far has been asked for.
-    asked: Offset,
-    /// The head when it was, and the time.
-    since: (Offset, u64),
-}
-
-impl Reserved {
-    /// Half of the last block is used once this offset is.
-    fn is_due(&self, offset: Offset) -> bool {
-        let block = self.asked.saturating_sub(self.since.0).max(RESERVE);
-        offset + block / 2 >= self.asked
-    }
-}
-
 /// What an append has to know of a topic.
 #[derive(Clone, Copy, Debug)]
 struct Known {
@@ -108,9 +90,6 @@ struct Known {
     /// If it is weaker than `disk`.
     reserved: Option<Reserved>,
 }
-
-/// The least offsets that are reserved at once.
-pub(crate) const RESERVE: u64 = 65_536;
 
 /// Bytes of a segment that are kept for snapshots, and for saying which files count, while there is no next one.
 const OWN: usize = 4 << 10;
@@ -179,7 +158,7 @@ impl Front {
         let weak = state.topics().into_iter().filter_map(|topic| {
             let certain = state.topic(topic)?.reserved;
             state.durability(topic).filter(|durability| *durability < Durability::Disk)?;
-            Some((topic, Reserved { certain, asked: certain, since: (certain, 0) }))
+            Some((topic, Reserved::new(certain)))
         });
         weak.for_each(|(topic, blocks)| {
             reserved.insert(topic, blocks);
@@ -431,15 +410,11 @@ impl Front {
         }
         let reserved = self.reserved.get_or_insert_with(topic, Reserved::default);
         if reserved.is_due(offset) {
-            let (head, since) = reserved.since;
-            let elapsed = now.saturating_sub(since).max(1);
-            let rate = (offset.saturating_sub(head)).saturating_mul(1000) / elapsed;
-            let asked = offset + (2 * rate).clamp(RESERVE, 1 << 40);
-            (reserved.asked, reserved.since) = (asked.max(reserved.asked), (offset, now));
-            let record = Record::Reserve { topic, head: 0, reserved: reserved.asked };
+            let asked = reserved.ask(offset, now);
+            let record = Record::Reserve { topic, head: 0, reserved: asked };
             self.state.apply(&record);
             record.encode(&mut self.open.bytes);
-            self.open.reserved.push((topic, reserved.asked));
+            self.open.reserved.push((topic, asked));
         }
         offset < reserved.certain || mutant::is_on(Mutant::NotReserved)
     }

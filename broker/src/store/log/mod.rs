@@ -25,7 +25,7 @@
 //!
 //! ```text
 //!  group  sequence  file   pure: encode, check            disk/      real, simulated
-//!  front      the open batch: offsets are given here      write  sync  roll     batches to groups to certainty
+//!  front  reserved   the open batch: offsets are given    write  sync  roll     batches to groups to certainty
 //!  recover    what of a folder counts                     snapshot   state, as of one sequence
 //!  sealed  seal     sorted files, and what they replace   index  recent  ranges  reader     where a message is
 //!  unread     files that could not be read                threads    who runs what
@@ -50,6 +50,7 @@ mod ranges;
 mod reader;
 mod recent;
 mod recover;
+mod reserved;
 mod scan;
 mod seal;
 pub(crate) mod sealed;

@@ -1,5 +1,6 @@
 //! Messages that are added as a run are what they are one by one.
 
+use super::super::reserved::RESERVE;
 use super::*;
 use crate::store::record::Record;
 use crate::store::{Dedup, Publish, TopicSettings};
