@@ -1,7 +1,7 @@
 //! Memory that is in no cache, waited for together.
 //!
 //! Work on many things that lie far apart in memory, one after the other, waits for each of them; a lock taken or a count raised
-//! ends whatever the processor had begun ahead. Looked at first, with nothing else between, ten of them come in the time of one.
+//! ends whatever the processor had begun ahead. Looked at first, with nothing else between, several come in the time of one.
 
 use std::hint::black_box;
 

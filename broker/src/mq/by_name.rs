@@ -52,7 +52,7 @@ impl ByName {
         let found = hashed.iter().map(|(_, hash)| self.topics.find(*hash, |named| named.hash == *hash));
         let found: Vec<_> = found.map(|found| found.map(|named| &named.topic)).collect();
         touch(found.iter().flatten(), |topic| topic.touched());
-        touch(found.iter().flatten(), |topic| topic.name.bytes().next().map_or(0, u64::from));
+        touch(found.iter().flatten(), |topic| topic.touched_name());
         let each = found.into_iter().zip(hashed);
         // Where only the hashes are the same, the slow way.
         each.map_while(|(found, (name, _))| found.filter(|topic| *topic.name == *name).or_else(|| self.get(name)))

@@ -44,6 +44,16 @@ impl<T> Default for ByTopic<T> {
     }
 }
 
+impl<T> FromIterator<(TopicId, T)> for ByTopic<T> {
+    fn from_iter<I: IntoIterator<Item = (TopicId, T)>>(all: I) -> Self {
+        let mut map = Self::default();
+        for (topic, value) in all {
+            map.insert(topic, value);
+        }
+        map
+    }
+}
+
 impl<T> ByTopic<T> {
     /// Topics that are in it.
     pub(crate) fn len(&self) -> usize {

@@ -98,6 +98,11 @@ impl Topic {
         self.id.0 ^ Arc::strong_count(self) as u64
     }
 
+    /// Looks at its name, which stands elsewhere.
+    pub(crate) fn touched_name(&self) -> u64 {
+        self.name.bytes().next().map_or(0, u64::from)
+    }
+
     /// Looks at what is needed to store it.
     fn touched_to_store(self: &Arc<Self>) -> u64 {
         self.touched() ^ u64::from(self.intake.is_locked())

@@ -154,17 +154,13 @@ pub(crate) struct Appended<T> {
 
 impl Front {
     pub(crate) fn new(state: State, files: BTreeSet<u64>, group_max: usize) -> Self {
-        let mut reserved = ByTopic::default();
-        let weak = state.topics().into_iter().filter_map(|topic| {
+        let reserved = state.topics().into_iter().filter_map(|topic| {
             let certain = state.topic(topic)?.reserved;
             state.durability(topic).filter(|durability| *durability < Durability::Disk)?;
             Some((topic, Reserved::new(certain)))
         });
-        weak.for_each(|(topic, blocks)| {
-            reserved.insert(topic, blocks);
-        });
         Self {
-            reserved,
+            reserved: reserved.collect(),
             state,
             files,
             stopped: None,

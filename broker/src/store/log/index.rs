@@ -193,8 +193,8 @@ impl Stretch {
 impl Index {
     /// Looks at what the next message of each of these topics needs.
     pub(crate) fn touch(&self, topics: impl Iterator<Item = TopicId>) {
+        // To find it is to look at it.
         let lasts: Vec<_> = topics.filter_map(|topic| Some(&self.topics.get(topic)?.last)).collect();
-        touch(&lasts, |last| last.segment ^ u64::from(last.last));
         touch(&lasts, |last| last.gaps.last().map_or(0, |gap| u64::from(*gap)));
     }
 

@@ -79,8 +79,7 @@ impl Default for State {
 impl State {
     /// An empty one, which may spend so many bytes on knowing messages that come twice.
     pub(crate) fn new(seen_budget: usize) -> Self {
-        let mut topics = ByTopic::default();
-        topics.insert(TopicId::BROKER, TopicState::default());
+        let topics = ByTopic::from_iter([(TopicId::BROKER, TopicState::default())]);
         let (next_id, given, look_at, forgotten) = (1, 1, 0, 0);
         Self { topics, next_id, given, moment: Moment::default(), seen_budget, seen_bytes: 0, forgotten, look_at }
     }
@@ -96,7 +95,7 @@ impl State {
         state
     }
 
-    /// A copy for a snapshot: it shares everything, and what is changed later is copied then.
+    /// A copy for a snapshot: it shares all but the numbers of each topic, and what is changed later is copied then.
     pub(crate) fn freeze(&self) -> Frozen {
         let mut topics: Vec<_> = self.topics.iter().map(|(id, topic)| (id, topic.clone())).collect();
         topics.sort_unstable_by_key(|(id, _)| *id);

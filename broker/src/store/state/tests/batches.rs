@@ -144,6 +144,10 @@ fn a_copy_does_not_see_what_is_done_later() {
     let copy = State::thaw(copy, 0);
     assert_eq!((copy.view(TOPIC).unwrap().head, copy.group(TOPIC, GROUP).unwrap().next), (3, 0));
     assert_ne!(copy, state);
+    let copy = State::thaw(state.freeze(), 0);
+    keep(&mut state, [publish(TOPIC, None)]).unwrap();
+    let [before, after] = [&copy, &state].map(|state| state.topic(TOPIC).unwrap());
+    assert!(before.head < after.head && std::sync::Arc::ptr_eq(&before.rest, &after.rest), "a message copies nothing");
     assert_eq!(State::thaw(state.freeze(), 0), state);
 }
 
