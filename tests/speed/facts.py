@@ -9,7 +9,7 @@ import subprocess
 from peers import PYTHON
 
 
-def of_the_machine(quick, java_jar):
+def of_the_machine(quick, with_java):
     return {
         "quick": quick,
         "revision": said("git", "rev-parse", "--short=12", "HEAD"),
@@ -27,7 +27,7 @@ def of_the_machine(quick, java_jar):
             "rabbitmq": first_match(r"^Version: (\S+)", said("dpkg", "-s", "rabbitmq-server")),
             "rocketmq": first_match(r"<version>(\d+\.\d[^<]*)<", pathlib.Path("tests/speed/rocketmq/pom.xml").read_text()),
             "tonic": locked("tonic", "tests/speed/tonic/Cargo.lock"),
-            "java": first_line(said("java", "-version", stream="stderr")) if java_jar else "",
+            "java": first_line(said("java", "-version", stream="stderr")) if with_java else "",
         },
     }
 

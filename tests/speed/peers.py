@@ -24,10 +24,11 @@ def free_port():
 class Peers:
     """All that runs beside the bench; `end` ends them, the last one first."""
 
-    def __init__(self, logs, java_jar, scratch, is_isolated):
+    def __init__(self, logs, built, scratch, is_isolated):
         # Nothing but what is started here can reach it.
         self.is_isolated = is_isolated
-        self.logs, self.java_jar, self.running, self.failed = logs, java_jar, {}, {}
+        # `built`: where those are that have to be built from their public source.
+        self.logs, self.built, self.running, self.failed = logs, built, {}, {}
         # Where those that keep something keep it; it is gone when they are.
         self.scratch = scratch
 
@@ -144,6 +145,29 @@ class Peers:
         ready = r"The broker\[[^,\]]*, ([\d.:]+)\] boot success"
         return self._started("rocketmq", argv, ready, environment={"ROCKETMQ_HOME": folder})
 
+    def _defibus(self):
+        if not self.built["defibus"]:
+            raise Failed("no --defibus given")
+        if not self.is_isolated:
+            raise Failed("DeFiBus listens on every address, and there is no network of its own for it: only root may make one")
+        folder, port = self._fresh("defibus"), free_port()
+        os.makedirs(os.path.join(folder, "conf"))
+        with open(os.path.join(folder, "conf", "logback_broker.xml"), "w") as file:
+            file.write('<configuration><root level="WARN"/></configuration>\n')
+        config = os.path.join(folder, "conf", "broker.properties")
+        with open(config, "w") as file:
+            # What its own file sets, but for the folder; and as patient as RocketMQ above.
+            file.write(f"brokerClusterName=bench\nbrokerIP1=127.0.0.1\nlistenPort={port}\nbrokerRole=ASYNC_MASTER\n"
+                       f"useReentrantLockWhenPutMessage=true\nstorePathRootDir={folder}/store\n"
+                       f"storePathCommitLog={folder}/store/commitlog\n"
+                       "waitTimeMillsInSendQueue=30000\nosPageCacheBusyTimeOutMills=30000\n")
+        # It reaches into what Java 8 left open.
+        opened = [f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in ("java.nio", "sun.nio.ch", "jdk.internal.ref")]
+        argv = ["java", "-Xms2g", "-Xmx2g", f"-Duser.home={folder}", *opened, "-cp", self.built["defibus"] + "/*",
+                "com.webank.defibus.broker.DeFiBusBrokerStartup", "-c", config]
+        ready = r"The broker\[[^,\]]*, ([\d.:]+)\] boot success"
+        return self._started("defibus", argv, ready, environment={"ROCKETMQ_HOME": folder})
+
     def _responder(self):
         return self._started("responder", [TOWLINE, "bench", "responder", "--die-with-stdin"], r"ready tcp://([\d.:]+)")
 
@@ -163,12 +187,12 @@ class Peers:
         return self._started("broker", argv, r"towline ready .*tcp://([\d.:]+)")
 
     def _java(self):
-        if not self.java_jar:
+        if not self.built["java_broker"]:
             raise Failed("no --java-broker given")
         if not shutil.which("java"):
             raise Failed("there is no java")
         port = free_port()
-        argv = ["java", "-jar", self.java_jar, f"--rsocket.broker.listen={port}", "--server.address=127.0.0.1",
+        argv = ["java", "-jar", self.built["java_broker"], f"--rsocket.broker.listen={port}", "--server.address=127.0.0.1",
                 f"--server.port={free_port()}", "--management.server.address=127.0.0.1",
                 f"--management.server.port={free_port()}"]
         java = self._started("java", argv, r"(Started \w+ in )")

@@ -24,15 +24,15 @@ PATIENCE = 3 * 3600
 # Above this a round does not count, as in `towline bench`.
 FOREIGN_LIMIT = 0.5
 ENOUGH_ROUNDS = 3
-SCHEMES = {"nats": "nats", "rsocket_rust": "rsocket", "java": "broker", "profiled": "broker"}
+SCHEMES = {"nats": "nats", "rsocket_rust": "rsocket", "java": "broker", "profiled": "broker", "defibus": "defibus"}
 
 
 @dataclass(frozen=True)
 class Step:
     name: str
     take: Callable
-    # Left out without the Java broker's jar.
-    needs_jar: bool = False
+    # Left out unless this was given: what has to be built from its public source.
+    needs: str = ""
 
 
 def rounds(quick, preset):
@@ -94,14 +94,17 @@ def peer(name, process):
     return f"{name}={SCHEMES.get(name, name)}://{process.address}?pid={process.pid}"
 
 
-def starter(peers, log, quick):
-    """Beside the Java broker."""
-    java = peers.start("java")
-    if java is None:
-        return {"failed": peers.failed["java"]}
-    metadata = ["--metadata", "starter"]
-    warm_up(["rpc", *metadata, "--peer", peer("java", java)], log, quick)
-    return compared("rpc", ["java"], metadata)(peers, log, quick)
+def beside_java(name, more=()):
+    """Calls beside a peer that runs in Java, warmed up."""
+
+    def take(peers, log, quick):
+        process = peers.start(name)
+        if process is None:
+            return {"failed": peers.failed[name]}
+        warm_up(["rpc", *more, "--peer", peer(name, process)], log, quick)
+        return compared("rpc", [name], more)(peers, log, quick)
+
+    return take
 
 
 def publish_beside_rocketmq(peers, log, quick):
@@ -304,6 +307,7 @@ def recorded(whom, log, load):
 ALL = [
     Step("rpc", compared("rpc", ["nats", "rsocket_rust"], ["--preset", "marks"])),
     Step("half", compared("rpc", [], ["--rate", "half"])),
+    Step("defibus", beside_java("defibus"), needs="defibus"),
     Step("stream", compared("stream", ["nats", "rsocket_rust"])),
     Step("fnf", compared("fnf", ["nats", "rsocket_rust"])),
     Step("publish", topics("publish", {"redis": "redis_always", "jetstream": "jetstream_always", "rabbitmq": "rabbitmq"})),
@@ -317,10 +321,10 @@ ALL = [
     Step("curves", compared("rpc", [], ["--preset", "curves"])),
     Step("flat", flat),
     Step("proxies", proxies_and_grpc),
-    Step("starter", starter, needs_jar=True),
+    Step("starter", beside_java("java", ["--metadata", "starter"]), needs="java_broker"),
     Step("idle", idle(10_000)),
     Step("idle_3000", idle(3_000)),
-    Step("idle_3000_java", idle(3_000, "java"), needs_jar=True),
+    Step("idle_3000_java", idle(3_000, "java"), needs="java_broker"),
     Step("checks", checks),
     Step("profile", profile),
     Step("profile_libraries", profile_of_the_libraries),

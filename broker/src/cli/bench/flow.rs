@@ -16,7 +16,7 @@ use super::sides::{Cast, Flow, Peer, Side, Stage, Target};
 /// How long, how often, and against whom.
 #[derive(Debug, Args)]
 pub(super) struct FlowArgs {
-    /// A further side that already runs: NAME=rsocket|broker|nats://HOST:PORT?pid=PID (repeatable)
+    /// A further side that already runs: NAME=rsocket|broker|nats|defibus://HOST:PORT?pid=PID (repeatable)
     #[arg(long)]
     peer: Vec<Peer>,
     /// Rounds, in each of which every side is measured once

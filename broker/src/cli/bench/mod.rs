@@ -9,7 +9,8 @@
 //!                            +-> broker <-------- responder, registered     measures the sides in turn
 //! ```
 //! rpc, stream and fnf compare sides, round by round (flow.rs): A, the broker, and peers that already run (sides.rs). What
-//! goes over a connection is a [`talk::Talk`], in RSocket (rsocket.rs) or NATS (nats.rs); client.rs keeps it going.
+//! goes over a connection is a [`talk::Talk`], in RSocket (rsocket.rs), NATS (nats.rs) or
+//! DeFiBus's protocol (defibus.rs); client.rs keeps it going.
 //!
 //! publish and consume compare sides too, others: queue/mod.rs.
 //!
@@ -23,6 +24,7 @@ mod client;
 mod compare;
 mod cpu;
 mod crowd;
+mod defibus;
 mod fair;
 mod figures;
 mod flight;
@@ -42,6 +44,7 @@ mod preallocated;
 mod proxies;
 mod queue;
 mod reader;
+mod remoting;
 mod report;
 mod requests;
 mod responder;

@@ -16,7 +16,7 @@ use super::client::Shape;
 use super::requests::{CANCEL, REQUEST_N, REQUEST_STREAM, put_payload, requested};
 use super::rsocket::{self, COUNT, REQUEST_FNF};
 use super::wire::{self, Frame, Link};
-use super::{Failure, nats};
+use super::{Failure, defibus, nats};
 
 const BUFFER: usize = 256 * 1024;
 /// Bytes of items written before the next look at what was read.
@@ -32,7 +32,10 @@ pub(super) struct ResponderArgs {
     /// Subscribe at this NATS server instead of listening
     #[arg(long, conflicts_with = "broker")]
     nats: Option<SocketAddr>,
-    #[arg(long, default_value = "127.0.0.1:0", conflicts_with_all = ["broker", "nats"])]
+    /// Consume at this DeFiBus broker instead of listening
+    #[arg(long, conflicts_with_all = ["broker", "nats"])]
+    defibus: Option<SocketAddr>,
+    #[arg(long, default_value = "127.0.0.1:0", conflicts_with_all = ["broker", "nats", "defibus"])]
     listen: SocketAddr,
     /// Answer by the library and a generated server instead of by hand
     #[arg(long, requires = "broker")]
@@ -82,16 +85,17 @@ pub(super) async fn start_at(broker: SocketAddr, shape: Shape, each: usize) -> R
 
 /// Serves until it is killed; behind a broker, until the broker closes a connection.
 pub(super) async fn run(args: ResponderArgs) -> Result<(), Failure> {
-    if args.die_with_stdin && (args.broker.is_some() || args.nats.is_some()) {
+    if args.die_with_stdin && [args.broker, args.nats, args.defibus].iter().any(Option::is_some) {
         children::die_with_stdin();
     }
-    match (args.broker, args.nats) {
-        (Some(broker), _) if args.proxies => super::proxies::serve(broker).await,
-        (Some(broker), _) => register(broker, args.crew)
+    match (args.broker, args.nats, args.defibus) {
+        (Some(broker), ..) if args.proxies => super::proxies::serve(broker).await,
+        (Some(broker), ..) => register(broker, args.crew)
             .await
             .map_err(|e| Failure::new(format!("responder at the broker {broker}: {e}"))),
-        (None, Some(server)) => nats::serve(server).await,
-        (None, None) => {
+        (None, Some(server), _) => nats::serve(server).await,
+        (None, None, Some(broker)) => defibus::serve(broker).await,
+        (None, None, None) => {
             accept(children::listen("responder", args.listen, args.die_with_stdin).await?, args.crew.fragment).await
         }
     }

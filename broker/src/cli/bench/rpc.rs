@@ -31,7 +31,7 @@ const fn mark(number: &'static str, shape: Shape, over: &'static str, quantity: 
 }
 
 /// Those of the design's performance.md that are about round trips.
-const MARKS: [Mark; 10] = [
+const MARKS: [Mark; 11] = [
     mark("1", BASE, "A", Quantity::Rate, (0.5, 1.0)),
     mark("2", WIDE, "A", Quantity::Rate, (0.8, 1.5)),
     mark("3", LARGE, "A", Quantity::Rate, (0.8, 1.05)),
@@ -41,6 +41,7 @@ const MARKS: [Mark; 10] = [
     mark("7", SINGLE, "nats", Quantity::P50, (0.75, 0.5)),
     mark("8", BASE, "rsocket_rust", Quantity::Rate, (5.0, 12.0)),
     mark("8b", STARTER, "java", Quantity::Rate, (6.0, 13.0)),
+    mark("13c", BASE, "defibus", Quantity::Rate, (50.0, 100.0)),
     mark("10", OPEN, "A", Quantity::P99, (2.0, 1.2)),
 ];
 

@@ -10,9 +10,10 @@ use super::children::Child;
 use super::client::{self, Sample, Shape, Window};
 use super::compare::Named;
 use super::cpu::Processes;
+use super::defibus::DeFiBus;
 use super::nats::Nats;
 use super::rsocket::{Calls, Messages, Streams};
-use super::{Failure, nats, proxies, responder, yardstick};
+use super::{Failure, defibus, nats, proxies, responder, yardstick};
 
 /// What goes over the connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +55,7 @@ impl Target {
 enum Ends {
     Rsocket,
     Nats,
+    DeFiBus,
     Proxies,
 }
 
@@ -73,13 +75,24 @@ enum PeerKind {
     /// The responder registers at it.
     Broker,
     Nats,
+    DeFiBus,
+}
+
+impl PeerKind {
+    fn ends(self) -> Ends {
+        match self {
+            Self::Rsocket | Self::Broker => Ends::Rsocket,
+            Self::Nats => Ends::Nats,
+            Self::DeFiBus => Ends::DeFiBus,
+        }
+    }
 }
 
 impl FromStr for Peer {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let form = || format!("`{text}` is not NAME=rsocket|broker|nats://HOST:PORT?pid=PID");
+        let form = || format!("`{text}` is not NAME=rsocket|broker|nats|defibus://HOST:PORT?pid=PID");
         let (name, rest) = text.split_once('=').ok_or_else(form)?;
         let (kind, rest) = rest.split_once("://").ok_or_else(form)?;
         let (address, pid) = rest.split_once("?pid=").ok_or_else(form)?;
@@ -87,6 +100,7 @@ impl FromStr for Peer {
             "rsocket" => PeerKind::Rsocket,
             "broker" => PeerKind::Broker,
             "nats" => PeerKind::Nats,
+            "defibus" => PeerKind::DeFiBus,
             _ => return Err(form()),
         };
         let (address, pid) = (address.parse().map_err(|_| form())?, pid.parse().map_err(|_| form())?);
@@ -136,6 +150,10 @@ impl Side {
             (Ends::Nats, Flow::Streams) => {
                 client::measure(at, shape, window, processes, move || Nats::streams(shape)).await
             }
+            (Ends::DeFiBus, Flow::Calls) => {
+                client::measure(at, shape, window, processes, move || DeFiBus::calls(shape)).await
+            }
+            (Ends::DeFiBus, _) => Err(Failure::new("DeFiBus has no such calls")),
         }
     }
 
@@ -147,6 +165,7 @@ impl Side {
                 client::probe(self.address, || Calls::new(&templates, small.size)).await
             }
             Ends::Nats => client::probe(self.address, || Nats::calls(small)).await,
+            Ends::DeFiBus => client::probe(self.address, || DeFiBus::calls(small)).await,
             Ends::Proxies => Ok(()),
         }
     }
@@ -209,9 +228,9 @@ impl Stage {
                     children.push(started.map_err(ended)?);
                 }
                 PeerKind::Nats => children.push(nats::start_responder(peer.address).await.map_err(ended)?),
+                PeerKind::DeFiBus => children.push(defibus::start_responder(peer.address).await.map_err(ended)?),
             }
-            let ends = if peer.kind == PeerKind::Nats { Ends::Nats } else { Ends::Rsocket };
-            found.push((peer.name.clone(), (peer.address, peer.pid), ends));
+            found.push((peer.name.clone(), (peer.address, peer.pid), peer.kind.ends()));
         }
         let servers = found.iter().map(|(_, (_, pid), _)| *pid);
         let mut pids: Vec<u32> = children.iter().map(Child::pid).chain(servers).chain([std::process::id()]).collect();

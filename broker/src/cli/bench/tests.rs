@@ -4,20 +4,40 @@ use super::children::ready_address;
 use super::client::{Sample, Shape};
 use super::compare::{Round, Spread, ratio, undisturbed};
 use super::cpu::{machine_seconds, process_seconds};
+use super::defibus::{DeFiBus, messages, property};
 use super::flight::Flight;
 use super::histogram::Histogram;
 use super::nats::{Line, read_line};
+use super::remoting::{Command, put_command, read_command};
 use super::report::{self, Comparison, Mark, Quantity, Run};
 use super::rsocket::{Calls, Template};
 use super::sides::Peer;
-use super::talk::Talk;
-use super::wire::{self, Frame, Inbox};
+use super::talk::{Heard, Talk};
+use super::wire::{self, Frame, Inbox, Link};
 
 fn inbox_of(bytes: &[u8]) -> Inbox {
-    let mut inbox = Inbox::new(bytes.len() + 1);
-    inbox.room()[..bytes.len()].copy_from_slice(bytes);
-    inbox.filled(bytes.len());
+    let mut inbox = Inbox::new(64);
+    put(&mut inbox, bytes);
     inbox
+}
+
+fn put(inbox: &mut Inbox, mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        let room = inbox.room();
+        let len = room.len().min(bytes.len());
+        room[..len].copy_from_slice(&bytes[..len]);
+        inbox.filled(len);
+        bytes = &bytes[len..];
+    }
+}
+
+/// A connection that nobody reads, with these bytes come over it.
+pub(super) async fn link_with(bytes: &[u8]) -> Link {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let stream = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let mut link = Link::new(stream, 64).unwrap();
+    put(&mut link.inbox, bytes);
+    link
 }
 
 fn only_frame(bytes: &[u8]) -> Frame<'_> {
@@ -73,8 +93,65 @@ fn a_line_of_nats_is_whole_or_waited_for() {
 }
 
 #[test]
+fn a_command_of_rocketmq_is_whole_or_waited_for() {
+    let header = br#"{"code":0,"extFields":{"queueOffset":"4"},"flag":1,"opaque":5}"#;
+    let wire = [&(4 + header.len() as u32 + 2).to_be_bytes()[..], &(header.len() as u32).to_be_bytes(), header, b"ok"]
+        .concat();
+    assert!((0..wire.len()).all(|cut| read_command(&wire[..cut]).unwrap().is_none()));
+    let (Command { header, body }, len) = read_command(&wire).unwrap().unwrap();
+    assert_eq!((header.code, header.opaque, header.is_answer(), body, len), (0, 5, true, &b"ok"[..], wire.len()));
+    assert_eq!((header.field("queueOffset"), header.field("offset")), (Some("4"), None));
+    for (whole, header) in [(4u32, 9u32), (3, 0), (4, 0)] {
+        let odd = [whole.to_be_bytes(), header.to_be_bytes()].concat();
+        assert!(read_command(&odd).is_err(), "{whole} {header}");
+    }
+}
+
+/// A message as DeFiBus stores it.
+fn stored(body: &[u8], properties: &str) -> Vec<u8> {
+    let rest = [&[7; 80][..], &(body.len() as u32).to_be_bytes(), body, b"\x05bench"].concat();
+    let rest = [&rest[..], &(properties.len() as u16).to_be_bytes(), properties.as_bytes()].concat();
+    [&(4 + rest.len() as u32).to_be_bytes()[..], &rest].concat()
+}
+
+#[test]
+fn messages_of_defibus_are_read_whole_or_refused() {
+    let wire = [stored(b"one", "REPLY_TO\x01me\x02RR_REQUEST_UNIQ_ID\x019\x02"), stored(b"", "")].concat();
+    let found = messages(&wire).unwrap();
+    assert_eq!(found.iter().map(|message| &message.body[..]).collect::<Vec<_>>(), [&b"one"[..], b""]);
+    let asked = &found[0].properties;
+    assert_eq!((property(asked, "REPLY_TO"), property(asked, "RR_REQUEST_UNIQ_ID")), (Some("me"), Some("9")));
+    assert_eq!(property(&found[1].properties, "REPLY_TO"), None);
+    let first = stored(b"one", "REPLY_TO\x01me\x02RR_REQUEST_UNIQ_ID\x019\x02").len();
+    assert!((1..wire.len()).filter(|cut| *cut != first).all(|cut| messages(&wire[..cut]).is_err()));
+    assert!(messages(&[0; 8]).is_err(), "a length of nothing ends");
+}
+
+#[tokio::test]
+async fn a_call_of_defibus_is_answered_by_what_the_broker_pushes() {
+    let mut talk = DeFiBus::calls(Shape::new(1, 1, 3));
+    let mut out = Vec::new();
+    talk.request(&mut out, 9);
+    let (request, _) = read_command(&out).unwrap().unwrap();
+    let properties = request.header.field("i").unwrap().to_owned();
+    assert_eq!((request.body, property(&properties, "RR_REQUEST_UNIQ_ID")), (&[0, 1, 2][..], Some("9")));
+    let mut come = Vec::new();
+    // Stored; then the answer, which is a request of the broker's own.
+    put_command(&mut come, format_args!(r#"{{"code":0,"flag":1,"opaque":9}}"#), b"");
+    let fields = serde_json::json!({ "properties": properties });
+    put_command(&mut come, format_args!(r#"{{"code":400,"flag":2,"opaque":77,"extFields":{fields}}}"#), &[0, 1, 2]);
+    put_command(&mut come, format_args!(r#"{{"code":14,"flag":1,"opaque":9,"remark":"full"}}"#), b"");
+    let mut link = link_with(&come).await;
+    assert_eq!(talk.hear(&mut link).unwrap(), Some(Heard::Other));
+    assert_eq!(talk.hear(&mut link).unwrap(), Some(Heard::Answer { id: 9, is_right: true }));
+    assert_eq!(talk.hear(&mut link).unwrap_err().to_string(), "DeFiBus: 14 full");
+}
+
+#[test]
 fn a_peer_has_name_kind_address_and_pid() {
-    assert!("nats=nats://127.0.0.1:4222?pid=7".parse::<Peer>().is_ok());
+    for right in ["nats=nats://127.0.0.1:4222?pid=7", "other=defibus://127.0.0.1:10911?pid=7"] {
+        assert!(right.parse::<Peer>().is_ok(), "{right}");
+    }
     for wrong in [
         "nats",
         "x=http://127.0.0.1:1?pid=7",

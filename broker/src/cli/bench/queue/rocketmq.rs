@@ -1,29 +1,14 @@
-//! RocketMQ by hand (its remoting protocol, headers in JSON as its Java client sends them): messages to the queues of a topic
-//! in turn.
-//!
-//! ```text
-//!  u32 length of the rest | u8 how the header is written, u24 its length | header | body
-//! ```
-
-use serde::Deserialize;
-use serde_json::json;
+//! What a publisher says to RocketMQ: messages to the queues of a topic in turn.
 
 use super::{Topics, name};
 use crate::cli::bench::Failure;
 use crate::cli::bench::client::Shape;
+use crate::cli::bench::remoting::{QUEUES, SUCCESS, header_before_id, message_fields, put_command, read_command};
 use crate::cli::bench::rsocket::data;
 use crate::cli::bench::talk::{Heard, Talk};
 use crate::cli::bench::wire::Link;
 
-/// SEND_MESSAGE_V2, whose fields have names of one letter.
 const SEND: u16 = 310;
-/// Topics that are not there are made like this one, with so many queues.
-const LIKE: &str = "TBW102";
-const QUEUES: usize = 4;
-/// Other codes say that a message is not synced, or not stored.
-const SUCCESS: i32 = 0;
-/// Before the header.
-const LENGTHS: usize = 8;
 
 /// Messages to the queues of all topics in turn.
 #[derive(Debug)]
@@ -36,13 +21,8 @@ pub(super) struct RocketMq {
 
 impl RocketMq {
     pub(super) fn publish(shape: Shape, topics: Topics) -> Self {
-        let header = |nth: usize| {
-            let fields = json!({
-                "a": "bench", "b": name(nth / QUEUES), "c": LIKE, "d": QUEUES.to_string(), "e": (nth % QUEUES).to_string(),
-                "f": "0", "g": "0", "h": "0", "i": "", "j": "0", "k": "false", "l": "0", "m": "false",
-            });
-            format!(r#"{{"code":{SEND},"extFields":{fields},"flag":0,"language":"OTHER","version":0,"opaque":"#)
-        };
+        let header =
+            |nth: usize| header_before_id(SEND, &message_fields("bench", &name(nth / QUEUES), nth % QUEUES, ""));
         let count = topics.count * QUEUES;
         Self { headers: (0..count).map(header).collect(), next: fastrand::usize(..count), body: data(shape.size) }
     }
@@ -52,47 +32,20 @@ impl Talk for RocketMq {
     fn hello(&mut self, _: &mut Vec<u8>) {}
 
     fn request(&mut self, out: &mut Vec<u8>, id: u32) {
-        let header = format!("{}{id}}}", self.headers[self.next]);
+        put_command(out, format_args!("{}{id}}}", self.headers[self.next]), &self.body);
         self.next = if self.next + 1 == self.headers.len() { 0 } else { self.next + 1 };
-        let rest = LENGTHS - 4 + header.len() + self.body.len();
-        out.extend_from_slice(&(rest as u32).to_be_bytes());
-        // In JSON: a zero before the length.
-        out.extend_from_slice(&(header.len() as u32).to_be_bytes());
-        out.extend_from_slice(header.as_bytes());
-        out.extend_from_slice(&self.body);
     }
 
     fn hear(&mut self, link: &mut Link) -> Result<Option<Heard>, Failure> {
-        let Some((answer, len)) = read_answer(link.inbox.unread())? else { return Ok(None) };
+        let Some((answer, len)) = read_command(link.inbox.unread())? else { return Ok(None) };
+        let header = answer.header;
         link.inbox.consume(len);
-        let Answer { code, opaque, remark } = answer;
-        match code {
-            SUCCESS => Ok(Some(Heard::Answer { id: opaque, is_right: true })),
-            _ => Err(Failure::new(format!("RocketMQ: {code} {}", remark.unwrap_or_default()))),
+        match header.code {
+            SUCCESS => Ok(Some(Heard::Answer { id: header.opaque, is_right: true })),
+            // Not synced, or not stored.
+            _ => Err(header.refused("RocketMQ")),
         }
     }
 
     fn keep_alive(&mut self, _: &mut Vec<u8>) {}
-}
-
-/// What is read of the header of an answer.
-#[derive(Debug, Deserialize, PartialEq, Eq)]
-pub(super) struct Answer {
-    pub(super) code: i32,
-    pub(super) opaque: u32,
-    #[serde(default)]
-    pub(super) remark: Option<String>,
-}
-
-/// The first whole answer and its length; none until more is there.
-pub(super) fn read_answer(bytes: &[u8]) -> Result<Option<(Answer, usize)>, Failure> {
-    let Some((lengths, rest)) = bytes.split_first_chunk::<LENGTHS>() else { return Ok(None) };
-    let [a, b, c, d, _, high, middle, low] = *lengths;
-    let whole = 4 + u32::from_be_bytes([a, b, c, d]) as usize;
-    if bytes.len() < whole {
-        return Ok(None);
-    }
-    let header = rest.get(..u32::from_be_bytes([0, high, middle, low]) as usize);
-    let answer = header.and_then(|header| serde_json::from_slice(header).ok());
-    answer.map(|answer| Some((answer, whole))).ok_or_else(|| Failure::new("RocketMQ's answer has no such header"))
 }
