@@ -97,17 +97,50 @@ async fn retention_keeps_what_a_group_has_not_settled() {
         world.publish("orders", &n.to_string()).await;
     }
     consumer.take(5).await;
+    assert!(given_up(&world, 1).await <= 7);
+    assert_eq!(consumer.take(5).await.last().map(|it| it.offset), Some(9), "the rest still comes");
+}
+
+/// Waits until messages up to this offset, or further, are given up; up to which they are.
+async fn given_up(world: &World, to: u64) -> u64 {
     let deadline = tokio::time::Instant::now() + crate::world::SOON;
     loop {
-        let status = world.topics().get("orders".to_owned()).await.expect("there");
-        if status.floor > 0 {
-            assert!(status.floor >= 5, "{status:?}");
-            break;
+        let floor = world.topics().get("orders".to_owned()).await.expect("there").floor;
+        if floor >= to {
+            return floor;
         }
-        assert!(tokio::time::Instant::now() < deadline, "nothing is given up");
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "what is below {to} is not given up, but what is below {floor}"
+        );
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
-    assert_eq!(consumer.take(5).await.last().map(|it| it.offset), Some(9), "the rest still comes");
+}
+
+#[tokio::test]
+async fn what_is_too_much_is_given_up_as_often_as_it_is_and_by_what_is_set_last() {
+    let world = World::with("orders", TopicConfig { retention_messages: Some(3), ..TopicConfig::default() }).await;
+    for (published, floor) in [(10, 7), (5, 12)] {
+        for n in 0..published {
+            world.publish("orders", &n.to_string()).await;
+        }
+        assert_eq!(given_up(&world, floor).await, floor);
+    }
+    // What bounds it is looked at again once it is set, whatever was worked out by the one before.
+    let set = async |config| world.topics().alter("orders".to_owned(), config).await.expect("altered");
+    set(TopicConfig { retention_messages: Some(1), ..TopicConfig::default() }).await;
+    assert_eq!(given_up(&world, 14).await, 14);
+    let (messages, bytes, depth) = (Some(0), Some(1 << 20), Some(8 << 20));
+    let config = TopicConfig { retention_messages: messages, retention_bytes: bytes, ..TopicConfig::default() };
+    set(TopicConfig { max_depth_bytes: depth, ..config }).await;
+    for _ in 0..40 {
+        world.publish("orders", &"x".repeat(100 << 10)).await;
+    }
+    // Ten are a MiB; it is known to a sixteenth of the depth where each stands.
+    let floor = given_up(&world, 45).await;
+    assert!(floor <= 51, "{floor}");
+    set(TopicConfig { retention_bytes: Some(0), retention_ms: Some(1), ..TopicConfig::default() }).await;
+    assert_eq!(given_up(&world, 55).await, 55);
 }
 
 #[tokio::test]
@@ -118,11 +151,7 @@ async fn what_is_too_old_is_given_up_and_nothing_before_that() {
     for n in 0..2 {
         let message = Message::text(n.to_string());
         let stored = world.queue().publish("orders".to_owned(), message, None).await.expect("stored").timestamp;
-        let deadline = tokio::time::Instant::now() + crate::world::SOON;
-        while world.topics().get("orders".to_owned()).await.expect("there").floor <= n {
-            assert!(tokio::time::Instant::now() < deadline, "message {n} is not given up");
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
+        given_up(&world, n + 1).await;
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_millis();
         assert!(now as u64 >= stored + AGE - 1, "given up early: stored at {stored}, gone by {now}");
     }

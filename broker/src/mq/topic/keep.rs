@@ -5,7 +5,12 @@ use crate::mq::refusal;
 use crate::store::{Limits, Offset, Op, Receipt};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use towline_service_api::builtin::{OnFull, QueueError};
+use towline_service_api::builtin::{OnFull, QueueError, TopicConfig};
+
+/// A limit, if there is one.
+fn set(limit: Option<u64>) -> Option<u64> {
+    limit.filter(|limit| *limit > 0)
+}
 
 impl Topic {
     /// Gives up what retention says, but for what groups need, unless they are to be passed over. If it did, the receipt of
@@ -14,22 +19,20 @@ impl Topic {
     /// # Errors
     /// What the store says.
     pub(crate) async fn keep(self: &Arc<Self>) -> Result<Option<Receipt>, QueueError> {
+        if self.keeps_all() {
+            return Ok(None);
+        }
         let Some(view) = self.shared.store.topic(self.id) else { return Ok(None) };
         for group in self.groups() {
             group.look_at_oldest(view.visible).await;
         }
+        self.given_up.store(view.floor, Ordering::Relaxed);
         let config = self.config();
-        let set = |limit: Option<u64>| limit.filter(|limit| *limit > 0);
         let mut to = view.floor;
         if let Some(age) = set(config.retention_ms) {
             to = to.max(self.older_than(age, view.floor, view.visible).await?);
         }
-        if let Some(messages) = set(config.retention_messages) {
-            to = to.max(self.intake.lock().offset_of_last_messages(messages));
-        }
-        if let Some(bytes) = set(config.retention_bytes) {
-            to = to.max(self.intake.lock().offset_of_last(bytes));
-        }
+        to = to.max(self.too_much(&config));
         let needed = self.groups().iter().map(|group| group.next()).min();
         if config.keep_until_acked == Some(true) {
             to = to.min(needed.unwrap_or(to));
@@ -38,6 +41,28 @@ impl Topic {
             to = to.max(self.overflow(view.floor, &config));
         }
         self.trim(view.floor, to.min(view.visible)).await
+    }
+
+    /// Nothing is given up, and no group is to be looked at: seen without a look at the store, as most topics are most of the
+    /// time.
+    fn keeps_all(&self) -> bool {
+        let rest = self.rest.read();
+        let config = &rest.config;
+        let is_young =
+            set(config.retention_ms).is_none() || self.age_due.load(Ordering::Relaxed) > self.shared.clock.now();
+        let has_room = config.on_full != Some(OnFull::DropOldest);
+        is_young
+            && has_room
+            && self.too_much(config) <= self.given_up.load(Ordering::Relaxed)
+            && self.groups.read().is_empty()
+    }
+
+    /// Up to here there are more messages, or bytes, than retention allows.
+    fn too_much(&self, config: &TopicConfig) -> Offset {
+        let intake = self.intake.lock();
+        let messages = set(config.retention_messages).map(|messages| intake.offset_of_last_messages(messages));
+        let bytes = set(config.retention_bytes).map(|bytes| intake.offset_of_last(bytes));
+        messages.max(bytes).unwrap_or_default()
     }
 
     /// The first offset that is younger than `age`; looked up only once the oldest message can be older.
@@ -57,7 +82,11 @@ impl Topic {
             }
             due = oldest.map_or(due, |time| time.saturating_add(age));
         }
-        self.age_due.store(due.max(now + 1), Ordering::Relaxed);
+        // Unless it was set to something else meanwhile.
+        let rest = self.rest.read();
+        if rest.config.retention_ms == Some(age) {
+            self.age_due.store(due.max(now + 1), Ordering::Relaxed);
+        }
         Ok(to)
     }
 
@@ -76,9 +105,9 @@ impl Topic {
     }
 
     /// Where a topic that drops its oldest messages is to begin.
-    fn overflow(&self, floor: Offset, config: &towline_service_api::builtin::TopicConfig) -> Offset {
+    fn overflow(&self, floor: Offset, config: &TopicConfig) -> Offset {
         // A little more than has to be, so that not every message makes room for itself alone.
-        let limit = |limit: Option<u64>| limit.filter(|limit| *limit > 0).map(|limit| limit - limit / 16);
+        let limit = |limit: Option<u64>| set(limit).map(|limit| limit - limit / 16);
         let intake = self.intake.lock();
         let (depth, depth_bytes) = self.depth(&intake, floor);
         let mut to = floor;

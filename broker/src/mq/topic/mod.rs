@@ -57,6 +57,8 @@ pub(crate) struct Topic {
     pub(in crate::mq) schedule: tokio::sync::OnceCell<Arc<Schedule>>,
     /// Before then no message is too old, milliseconds.
     age_due: AtomicU64,
+    /// Its messages are given up to here, or further.
+    given_up: AtomicU64,
 }
 
 impl Topic {
@@ -90,6 +92,7 @@ impl Topic {
             creating: tokio::sync::Mutex::default(),
             schedule: tokio::sync::OnceCell::new(),
             age_due: AtomicU64::new(0),
+            given_up: AtomicU64::new(0),
         })
     }
 
@@ -134,9 +137,12 @@ impl Topic {
         let settings = to_settings(&self.name, &rest);
         self.commit(vec![Op::PutTopic { topic: self.id, settings }]).await?;
         self.rules.set(&rest);
-        *self.rest.write() = rest;
+        {
+            let mut there = self.rest.write();
+            *there = rest;
+            self.age_due.store(0, Ordering::Relaxed);
+        }
         self.intake.lock().look_again();
-        self.age_due.store(0, Ordering::Relaxed);
         Ok(())
     }
 
