@@ -344,9 +344,9 @@ impl Core {
         let full: Vec<_> =
             self.full_segments().into_iter().filter(|(_, end)| *end <= sealable && *end <= synced).collect();
         let Some((_, newest)) = keeper.counting.last().cloned() else { return Ok(false) };
-        let state =
-            if mutant::is_on(Mutant::LiveNow) { self.front.lock().state.freeze() } else { newest.state.clone() };
-        let keep = |topic, offsets| kept(&state, topic, offsets);
+        let live = mutant::is_on(Mutant::LiveNow).then(|| self.front.lock().state.freeze());
+        let state = live.as_ref().unwrap_or(&newest.state);
+        let keep = |topic, offsets| kept(state, topic, offsets);
         let (id, seed) = self.fresh_file();
         let file = FileId { kind: Kind::Sealed, id, seed };
         let (is_spent, is_short) = {
