@@ -13,7 +13,7 @@ pub(super) struct ByName {
     hasher: DefaultHashBuilder,
 }
 
-/// A topic, beside the hash of its name: a name that is elsewhere is looked at once, to be sure.
+/// A topic, beside the hash of its name: the name, which is elsewhere, is looked at once, to be sure.
 #[derive(Debug)]
 struct Named {
     hash: u64,
@@ -52,10 +52,9 @@ impl ByName {
         let found = hashed.iter().map(|(_, hash)| self.topics.find(*hash, |named| named.hash == *hash));
         let found: Vec<_> = found.map(|found| found.map(|named| &named.topic)).collect();
         touch(found.iter().flatten(), |topic| topic.touched());
-        touch(found.iter().flatten(), |topic| topic.touched_name());
         let each = found.into_iter().zip(hashed);
         // Where only the hashes are the same, the slow way.
-        each.map_while(|(found, (name, _))| found.filter(|topic| *topic.name == *name).or_else(|| self.get(name)))
+        each.map_while(|(found, (name, _))| found.filter(|topic| topic.name == name).or_else(|| self.get(name)))
             .collect()
     }
 
@@ -67,7 +66,7 @@ impl ByName {
 
 impl Named {
     fn is(&self, hash: u64, name: &str) -> bool {
-        self.hash == hash && *self.topic.name == *name
+        self.hash == hash && self.topic.name == name
     }
 }
 

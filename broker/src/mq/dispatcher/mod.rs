@@ -24,6 +24,7 @@ use super::{filter::Filter, refusal};
 use crate::store::{Batch, GroupId, GroupView, Limits, Offset, Op, StoreError, Stored, TopicId};
 use parking_lot::Mutex;
 use seats::{SeatId, Seats};
+use smol_str::SmolStr;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,7 +41,7 @@ const LOOK: Duration = Duration::from_millis(1);
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Dispatcher {
-    pub(crate) topic: Arc<str>,
+    pub(crate) topic: SmolStr,
     pub(crate) name: String,
     pub(crate) topic_id: TopicId,
     pub(crate) id: GroupId,
@@ -97,7 +98,7 @@ impl Dispatcher {
     /// A group as the store knows it.
     pub(crate) fn open(
         shared: &Arc<Shared>,
-        topic: (Arc<str>, TopicId),
+        topic: (SmolStr, TopicId),
         id: GroupId,
         view: &GroupView,
         rest: GroupRest,

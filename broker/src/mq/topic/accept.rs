@@ -227,14 +227,14 @@ impl Topic {
             let limit = |limit: Option<u64>| limit.filter(|limit| *limit > 0);
             let limits = (limit(config.max_depth_messages), limit(config.max_depth_bytes));
             if limits == (None, None) {
-                intake.allowance = (u64::MAX, u64::MAX);
+                intake.allow(u64::MAX, u64::MAX);
                 return Ok(());
             }
             let floor = self.shared.store.topic(self.id).map_or(0, |view| view.floor);
             let (depth, depth_bytes) = self.depth(intake, floor);
             let left = limits.0.map_or(u64::MAX, |limit| limit.saturating_sub(depth));
             let left_bytes = limits.1.map_or(u64::MAX, |limit| limit.saturating_sub(depth_bytes));
-            intake.allowance = (left, left_bytes);
+            intake.allow(left, left_bytes);
             if left < messages || left_bytes < bytes {
                 return self.full(&config, (depth, depth_bytes), limits, left < messages);
             }

@@ -19,12 +19,12 @@ const STEP: (u64, u64) = (64 << 10, 16 << 20);
 pub(super) struct Intake {
     /// The offset the next message gets, unless the broker leaves some out.
     pub(super) head: Offset,
-    /// Bytes of all messages ever published.
-    total: u64,
-    /// Of those below the last mark.
-    marked: u64,
-    /// Messages and bytes that may come before the depth is looked at again.
-    pub(super) allowance: (u64, u64),
+    /// Bytes that may come before the depth is looked at again.
+    allowed_bytes: u64,
+    /// Messages that may, or more.
+    allowed: u32,
+    /// Bytes of all messages behind the last mark: less than a step.
+    unmarked: u32,
     marks: VecDeque<(Offset, u64)>,
     /// First and end of what is not there.
     gaps: Vec<(Offset, Offset)>,
@@ -34,18 +34,27 @@ impl Intake {
     /// As the store knows it: entries under [`MARK`] and [`GAP`], and the head.
     pub(super) fn restore(marks: &[(Bytes, Bytes)], gaps: &[(Bytes, Bytes)], head: Offset) -> Self {
         let marks: VecDeque<_> = numbers(marks, MARK).collect();
-        let total = marks.back().map_or(0, |(_, total)| *total);
-        Self { head, total, marked: total, allowance: (0, 0), marks, gaps: numbers(gaps, GAP).collect() }
+        Self { head, allowed_bytes: 0, allowed: 0, unmarked: 0, marks, gaps: numbers(gaps, GAP).collect() }
+    }
+
+    /// Bytes of all messages ever published.
+    fn total(&self) -> u64 {
+        self.marks.back().map_or(0, |(_, total)| *total) + u64::from(self.unmarked)
     }
 
     /// So much may come without a look at the depth.
     pub(super) fn allows(&self, messages: u64, bytes: u64) -> bool {
-        messages <= self.allowance.0 && bytes <= self.allowance.1
+        messages <= self.allowed.into() && bytes <= self.allowed_bytes
     }
 
     /// The depth, or what bounds it, has changed.
     pub(super) fn look_again(&mut self) {
-        self.allowance = (0, 0);
+        self.allow(0, 0);
+    }
+
+    /// So much may come before the depth is looked at again.
+    pub(super) fn allow(&mut self, messages: u64, bytes: u64) {
+        (self.allowed, self.allowed_bytes) = (messages.try_into().unwrap_or(u32::MAX), bytes);
     }
 
     /// A recovery left out what is from `first` on: the operation that records it, if that is not known.
@@ -68,16 +77,18 @@ impl Intake {
     /// batch.
     pub(super) fn add(&mut self, topic: TopicId, offset: Offset, messages: u64, bytes: u64, most: u64) -> Option<Op> {
         self.head = self.head.max(offset + messages);
-        self.total += bytes;
-        let (left, left_bytes) = self.allowance;
-        self.allowance = (left.saturating_sub(messages), left_bytes.saturating_sub(bytes));
+        self.allow(u64::from(self.allowed).saturating_sub(messages), self.allowed_bytes.saturating_sub(bytes));
         let step = if most == 0 { STEP.1 } else { (most / 16).clamp(STEP.0, STEP.1) };
-        (self.total - self.marked >= step).then(|| {
-            self.marked = self.total;
-            self.marks.push_back((self.head, self.total));
-            let key = [MARK, &self.head.to_be_bytes()].concat().into();
-            Op::Put { topic, key, value: Bytes::copy_from_slice(&self.total.to_be_bytes()) }
-        })
+        let unmarked = u64::from(self.unmarked) + bytes;
+        if unmarked < step {
+            self.unmarked = unmarked as u32;
+            return None;
+        }
+        let total = self.total() + bytes;
+        self.unmarked = 0;
+        self.marks.push_back((self.head, total));
+        let key = [MARK, &self.head.to_be_bytes()].concat().into();
+        Some(Op::Put { topic, key, value: Bytes::copy_from_slice(&total.to_be_bytes()) })
     }
 
     /// The lowest offset from which on there are at most so many messages.
@@ -97,17 +108,18 @@ impl Intake {
     pub(super) fn bytes_from(&self, offset: Offset) -> u64 {
         let at = self.marks.partition_point(|(mark, _)| *mark <= offset);
         let (low, low_bytes) = if at == 0 { (0, 0) } else { self.marks[at - 1] };
-        let (high, high_bytes) = self.marks.get(at).copied().unwrap_or((self.head, self.total));
+        let (high, high_bytes) = self.marks.get(at).copied().unwrap_or((self.head, self.total()));
         let (span, bytes) = (high.saturating_sub(low), high_bytes.saturating_sub(low_bytes));
         let part = offset.saturating_sub(low).min(span);
         let inside = if span == 0 { 0 } else { (u128::from(bytes) * u128::from(part) / u128::from(span)) as u64 };
-        self.total - (low_bytes + inside).min(self.total)
+        self.total().saturating_sub(low_bytes + inside)
     }
 
     /// The lowest offset from which on there are at most so many bytes, to a mark.
     pub(super) fn offset_of_last(&self, bytes: u64) -> Offset {
-        let fits = self.marks.iter().find(|(_, total)| self.total - total <= bytes);
-        let first = if self.total <= bytes { Some(0) } else { None };
+        let all = self.total();
+        let fits = self.marks.iter().find(|(_, total)| all - total <= bytes);
+        let first = if all <= bytes { Some(0) } else { None };
         first.or(fits.map(|(offset, _)| *offset)).unwrap_or(self.head)
     }
 
@@ -143,7 +155,8 @@ mod tests {
     fn what_a_message_needs_of_a_topic_is_in_two_lines_of_the_cache() {
         // Its lock stands before it, in as much room as a number.
         let end = offset_of!(Topic, intake) + size_of::<u64>() + offset_of!(Intake, marks);
-        assert_eq!((align_of::<Topic>(), end), (64, 128));
+        assert_eq!((align_of::<Topic>(), offset_of!(Topic, groups), end), (64, 64, 128));
+        assert!(offset_of!(Topic, name) + 1 + 32 <= 64, "comparing a name stays in the first one");
     }
 
     #[test]

@@ -32,6 +32,7 @@ use bytes::Bytes;
 use intake::{GAP, Intake};
 use parking_lot::{Mutex, RwLock};
 use rules::Rules;
+use smol_str::SmolStr;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,16 +41,18 @@ use towline_service_api::builtin::{GroupStatus, QueueError, TopicConfig, TopicSt
 /// Offsets a recovery leaves out, most often.
 const LEFT_OUT: u64 = 65_536;
 
-/// See the module. What every message needs comes first, in two lines of the cache.
+/// See the module. What every message needs comes first, in two lines of the cache: one that several threads only read, and one
+/// with what is locked.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Topic {
     pub(crate) id: TopicId,
+    /// Beside the rest, if it is no longer than 23 bytes; not behind it, as what compares it loads 32 bytes.
+    pub(crate) name: SmolStr,
     rules: Rules,
-    pub(crate) name: Arc<str>,
+    shared: Arc<Shared>,
     groups: RwLock<BTreeMap<String, Arc<Dispatcher>>>,
     intake: Mutex<Intake>,
-    shared: Arc<Shared>,
     rest: RwLock<TopicRest>,
     /// One at a time creates groups.
     creating: tokio::sync::Mutex<()>,
@@ -65,7 +68,7 @@ impl Topic {
     /// A topic as the store knows it, with its groups.
     pub(crate) fn open(shared: &Arc<Shared>, id: TopicId, settings: &TopicSettings) -> Arc<Self> {
         let rest: TopicRest = serde_json::from_slice(&settings.rest).unwrap_or_default();
-        let name: Arc<str> = settings.name.as_str().into();
+        let name = SmolStr::new(&settings.name);
         let view = shared.store.topic(id);
         let (head, ids) = view.map(|view| (view.head, view.groups)).unwrap_or_default();
         let mut groups = BTreeMap::new();
@@ -99,11 +102,6 @@ impl Topic {
     /// Looks at what is needed to read a message that comes.
     pub(crate) fn touched(self: &Arc<Self>) -> u64 {
         self.id.0 ^ Arc::strong_count(self) as u64
-    }
-
-    /// Looks at its name, which stands elsewhere.
-    pub(crate) fn touched_name(&self) -> u64 {
-        self.name.bytes().next().map_or(0, u64::from)
     }
 
     /// Looks at what is needed to store it.

@@ -178,7 +178,6 @@ impl<T> Together<T> {
     ) {
         let Self { messages, receipt, timestamp, reached, .. } = self;
         let durability = settings::shown(reached);
-        touch(receipt.topics(), |topic| topic.touched_name());
         for (whose, at, placed) in messages {
             let topic = &*receipt.topics()[at].name;
             let told = match &outcome {
