@@ -51,6 +51,8 @@ ALL = [
     Mark("13", "durable publish 8x32 128 B", "RabbitMQ, quorum queue", 5, 15, "publish", "rate", TOPIC, "rabbitmq"),
     Mark("13b", "durable publish 8x32 128 B", "RocketMQ, SYNC_FLUSH", 15, 50, "publish_rocketmq", "rate", TOPIC, "rocketmq"),
     Mark("13c", f"{RPC} 8x32 128 B", "DeFiBus, `request`", 50, 100, "defibus", "rate", BASE, "defibus"),
+    Mark("13c", f"{RPC} by way of a durable topic 8x32 128 B", "DeFiBus, `request`", 10, 40, "defibus_queued", "rate", BASE,
+         "defibus"),
     Mark("14", "durable publish 8x32 128 B, one topic", "group commit", 0.5, 0.8, "publish", "rate", TOPIC, "A"),
     Mark("14", "durable publish 8x32 128 B, 1,000 topics", "group commit", 0.4, 0.8, "publish_topics", "rate",
          {**TOPIC, "topics": 1000}, "A"),

@@ -16,6 +16,7 @@ STEPS = {
     "half": "Open loop, at half of the broker's own capacity",
     "starter": "Request-response with the metadata of the Java starter",
     "defibus": "Request-response beside DeFiBus",
+    "defibus_queued": "Request-response by way of a durable topic, beside DeFiBus",
     "stream": "Streams, 1 -> 1",
     "fnf": "Fire-and-forget, 1 -> 1",
 }
@@ -29,7 +30,7 @@ TOPICS = {
 }
 SIDES = {"A": "A", "broker": "**broker**", "nats": "NATS", "rsocket_rust": "rsocket_rust proxy", "java": "alibaba-rsocket-broker",
          "redis": "Redis", "jetstream": "JetStream", "rabbitmq": "RabbitMQ",
-         "rocketmq": "RocketMQ", "defibus": "DeFiBus"}
+         "rocketmq": "RocketMQ", "queued": "**broker**, by a topic", "defibus": "DeFiBus"}
 QUANTITIES = [("rate", 0), ("p50_us", 1), ("p99_us", 1), ("server_cpu_us", 2)]
 CURVES = {
     "connections": "connections",

@@ -1,5 +1,6 @@
 //! Frames of apps with services of their own, built by hand like those in wire.rs.
 
+use super::rsocket::REQUEST_FNF;
 use super::wire::{self, FOLLOWS, METADATA, put_entry, put_header, put_u24};
 
 pub(super) const REQUEST_STREAM: u8 = 0x06;
@@ -17,6 +18,11 @@ pub(super) fn put_call(out: &mut Vec<u8>, stream_id: u32, flags: u16, service: &
 /// REQUEST_STREAM to a service, asking for `n` items.
 pub(super) fn put_stream(out: &mut Vec<u8>, stream_id: u32, n: u32, service: &str) {
     put_routed(out, stream_id, REQUEST_STREAM, 0, &n.to_be_bytes(), service, b"");
+}
+
+/// REQUEST_FNF to a service.
+pub(super) fn put_fnf(out: &mut Vec<u8>, stream_id: u32, service: &str, data: &[u8]) {
+    put_routed(out, stream_id, REQUEST_FNF, 0, &[], service, data);
 }
 
 /// PAYLOAD without metadata.

@@ -13,6 +13,7 @@ use tokio::time::{Instant, interval_at};
 
 use super::children::{self, Child};
 use super::client::Shape;
+use super::queue::queued;
 use super::requests::{CANCEL, REQUEST_N, REQUEST_STREAM, put_payload, requested};
 use super::rsocket::{self, COUNT, REQUEST_FNF};
 use super::wire::{self, Frame, Link};
@@ -40,6 +41,9 @@ pub(super) struct ResponderArgs {
     /// Answer by the library and a generated server instead of by hand
     #[arg(long, requires = "broker")]
     proxies: bool,
+    /// Take requests out of a durable topic
+    #[arg(long, requires = "broker", conflicts_with = "proxies")]
+    queued: bool,
     #[command(flatten)]
     crew: Crew,
     /// End when standard input closes
@@ -90,6 +94,7 @@ pub(super) async fn run(args: ResponderArgs) -> Result<(), Failure> {
     }
     match (args.broker, args.nats, args.defibus) {
         (Some(broker), ..) if args.proxies => super::proxies::serve(broker).await,
+        (Some(broker), ..) if args.queued => queued::serve(broker).await,
         (Some(broker), ..) => register(broker, args.crew)
             .await
             .map_err(|e| Failure::new(format!("responder at the broker {broker}: {e}"))),

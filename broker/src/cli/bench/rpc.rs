@@ -45,6 +45,9 @@ const MARKS: [Mark; 11] = [
     mark("10", OPEN, "A", Quantity::P99, (2.0, 1.2)),
 ];
 
+/// That of calls by way of a durable topic.
+const QUEUED: [Mark; 1] = [mark("13c", BASE, "defibus", Quantity::Rate, (10.0, 40.0))];
+
 /// Time given to one rate while the broker's capacity is looked for.
 const TRIAL: Window = Window { warmup: Duration::from_millis(300), measured: Duration::from_millis(700), threads: 1 };
 /// A trial holds if so much of what was due was answered in it.
@@ -57,6 +60,7 @@ const HELD: f64 = 0.98;
   towline bench rpc --connections 1 --in-flight 1   latency
   towline bench rpc --rate half                     latency at half of what the broker can take, an open loop
   towline bench rpc --target proxies                the same through a generated client and server
+  towline bench rpc --target queued                 the same by way of a durable topic
   towline bench rpc --target yardstick              A against itself: how far to trust this machine
   towline bench rpc --peer nats=nats://127.0.0.1:4222?pid=4711 -o json
   towline bench rpc --preset curves --rounds 1 --seconds 1")]
@@ -174,8 +178,12 @@ pub(super) async fn run(args: RpcArgs) -> Result<(), Failure> {
         sides = names(stage);
     }
     // A rate that was given says nothing of half of what the broker can take.
-    let has_marks = args.target == Target::Broker && !matches!(args.rate, Some(Rate::Of(_)));
-    let marks: &[Mark] = if has_marks { &MARKS } else { &[] };
+    let marks: &[Mark] = match args.target {
+        _ if matches!(args.rate, Some(Rate::Of(_))) => &[],
+        Target::Broker => &MARKS,
+        Target::Queued => &QUEUED,
+        _ => &[],
+    };
     args.flow.report(&Run { verb: "rpc", unit: "round trips", yardstick: RELAY, sides }, &comparisons, marks)
 }
 

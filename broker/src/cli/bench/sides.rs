@@ -11,7 +11,9 @@ use super::client::{self, Sample, Shape, Window};
 use super::compare::Named;
 use super::cpu::Processes;
 use super::defibus::DeFiBus;
+use super::folder::Folder;
 use super::nats::Nats;
+use super::queue::queued::{self, Queued};
 use super::rsocket::{Calls, Messages, Streams};
 use super::{Failure, defibus, nats, proxies, responder, yardstick};
 
@@ -37,6 +39,8 @@ pub(super) enum Target {
     Yardstick,
     /// The broker, between a generated client and a generated server: what users write
     Proxies,
+    /// The broker, requests by way of a durable topic
+    Queued,
 }
 
 impl Target {
@@ -46,6 +50,7 @@ impl Target {
             Self::Direct => "direct",
             Self::Yardstick => "A again",
             Self::Proxies => "proxies",
+            Self::Queued => "queued",
         }
     }
 }
@@ -57,6 +62,7 @@ enum Ends {
     Nats,
     DeFiBus,
     Proxies,
+    Queued,
 }
 
 /// A server that already runs, as `name=kind://host:port?pid=number`.
@@ -153,7 +159,10 @@ impl Side {
             (Ends::DeFiBus, Flow::Calls) => {
                 client::measure(at, shape, window, processes, move || DeFiBus::calls(shape)).await
             }
-            (Ends::DeFiBus, _) => Err(Failure::new("DeFiBus has no such calls")),
+            (Ends::Queued, Flow::Calls) => {
+                client::measure(at, shape, window, processes, move || Queued::calls(shape)).await
+            }
+            (Ends::Queued | Ends::DeFiBus, _) => Err(Failure::new("only calls go by way of a topic")),
         }
     }
 
@@ -166,6 +175,7 @@ impl Side {
             }
             Ends::Nats => client::probe(self.address, || Nats::calls(small)).await,
             Ends::DeFiBus => client::probe(self.address, || DeFiBus::calls(small)).await,
+            Ends::Queued => client::probe(self.address, || Queued::calls(small)).await,
             Ends::Proxies => Ok(()),
         }
     }
@@ -177,6 +187,8 @@ pub(super) struct Stage {
     pub(super) sides: Vec<Side>,
     /// Killed when the run is over, however it ends.
     _children: Vec<Child>,
+    /// Where durable topics are kept: it goes after them.
+    _folder: Option<Folder>,
 }
 
 /// Which servers a run needs.
@@ -196,26 +208,33 @@ impl Stage {
         let relay = yardstick::start(echo.address()).await?;
         let (echo_at, relay_at) = ((echo.address(), echo.pid()), (relay.address(), relay.pid()));
         let mut children = vec![echo, relay];
+        let mut folder = None;
         let mut found = vec![("A".to_owned(), relay_at, Ends::Rsocket)];
         let (at, ends) = match cast.target {
             Target::Direct => (echo_at, Ends::Rsocket),
             Target::Yardstick => (relay_at, Ends::Rsocket),
-            Target::Broker | Target::Proxies => {
+            Target::Broker | Target::Proxies | Target::Queued => {
                 let (at, each) = match cast.running {
                     Some(running) => (running, responder::SERVICES),
                     None => {
-                        let broker = start_broker(cast.serve_args, shape.services).await?;
+                        let mut args = cast.serve_args.to_vec();
+                        if cast.target == Target::Queued {
+                            let data = folder.insert(Folder::make(None)?).path().display().to_string();
+                            args.extend(["--data".to_owned(), data]);
+                        }
+                        let broker = start_broker(&args, shape.services).await?;
                         let at = (broker.address(), broker.pid());
                         children.push(broker);
                         (at, shape.services)
                     }
                 };
-                let is_thin = cast.target == Target::Broker;
-                children.push(match is_thin {
-                    true => responder::start_at(at.0, shape, each).await?,
-                    false => proxies::start_at(at.0).await?,
-                });
-                (at, if is_thin { Ends::Rsocket } else { Ends::Proxies })
+                let (responder, ends) = match cast.target {
+                    Target::Proxies => (proxies::start_at(at.0).await?, Ends::Proxies),
+                    Target::Queued => (queued::start_responder(at.0).await?, Ends::Queued),
+                    _ => (responder::start_at(at.0, shape, each).await?, Ends::Rsocket),
+                };
+                children.push(responder);
+                (at, ends)
             }
         };
         found.push((cast.target.name().to_owned(), at, ends));
@@ -246,7 +265,7 @@ impl Stage {
         for side in &sides {
             side.probe(shape).await.map_err(|e| Failure::new(format!("{}: {e}", side.name)))?;
         }
-        Ok(Self { sides, _children: children })
+        Ok(Self { sides, _children: children, _folder: folder })
     }
 }
 

@@ -5,6 +5,7 @@
 //!  stage      the sides: yardstick, broker, peers       member     one consumer, and the loop of many
 //!  yardstick  group commit and nothing else             pull       the three protocols a consumer speaks
 //!  ours  redis  jetstream  rabbitmq  rocketmq           what a publisher says in each
+//!  queued     calls by way of a topic, for `bench rpc`
 //!  pack  amqp                                           MessagePack and AMQP by hand
 //! ```
 //! Invariant: every side gets the same load from the same thin client, and only ratios of one round count.
@@ -17,6 +18,7 @@ mod ours;
 mod pack;
 mod publish;
 mod pull;
+pub(super) mod queued;
 mod rabbitmq;
 mod redis;
 mod rocketmq;

@@ -45,10 +45,22 @@ pub(super) fn put_channel(out: &mut Vec<u8>, method: &str, credit: u32, argument
     Template::new(REQUEST_CHANNEL, &credit.to_be_bytes(), &metadata, arguments, 0).put(out, CHANNEL);
 }
 
-fn put_message(out: &mut Vec<u8>, size: usize) {
+fn put_message(out: &mut Vec<u8>, body: &[u8]) {
     put_map(out, 1);
     put_text(out, "body");
-    put_bytes(out, &data(size));
+    put_bytes(out, body);
+}
+
+/// A call of `publish` with a message of this body.
+pub(super) fn publish_of(topic: &str, body: &[u8]) -> Template {
+    let mut arguments = Vec::new();
+    put_map(&mut arguments, 2);
+    put_text(&mut arguments, "topic");
+    put_text(&mut arguments, topic);
+    put_text(&mut arguments, "message");
+    put_message(&mut arguments, body);
+    let metadata = metadata("towline.Queue.publish", MESSAGE_PACK);
+    Template::new(wire::REQUEST_RESPONSE, b"", &metadata, &arguments, 0)
 }
 
 /// Calls of `publish`, their topics in turn. One template is for all of them: as many as there are topics would push what
@@ -64,21 +76,10 @@ pub(super) struct Publish {
 
 impl Publish {
     pub(super) fn new(shape: Shape, topics: Topics) -> Self {
-        let template = Self::template(&name(0), shape.size);
+        let template = publish_of(&name(0), &data(shape.size));
         let number = template.find(name(0).as_bytes()).expect("it was put there") + name(0).len() - DIGITS;
         let calls = Calls { templates: vec![template], next: 0 };
         Self { calls, number, topics: topics.count, next: fastrand::usize(..topics.count) }
-    }
-
-    fn template(topic: &str, size: usize) -> Template {
-        let mut arguments = Vec::new();
-        put_map(&mut arguments, 2);
-        put_text(&mut arguments, "topic");
-        put_text(&mut arguments, topic);
-        put_text(&mut arguments, "message");
-        put_message(&mut arguments, size);
-        let metadata = metadata("towline.Queue.publish", MESSAGE_PACK);
-        Template::new(wire::REQUEST_RESPONSE, b"", &metadata, &arguments, 0)
     }
 }
 
@@ -117,7 +118,7 @@ pub(super) struct Calls {
 impl Calls {
     /// Messages to one topic.
     pub(super) fn publish(topic: &str, size: usize) -> Self {
-        Self { templates: vec![Publish::template(topic, size)], next: 0 }
+        Self { templates: vec![publish_of(topic, &data(size))], next: 0 }
     }
 }
 
@@ -167,7 +168,7 @@ pub(super) struct PublishMany {
 impl PublishMany {
     pub(super) fn new(shape: Shape, topics: Topics) -> Self {
         let mut message = Vec::new();
-        put_message(&mut message, shape.size);
+        put_message(&mut message, &data(shape.size));
         let mut item = Vec::new();
         put_payload(&mut item, CHANNEL, wire::NEXT, &message);
         let topic = name(fastrand::usize(..topics.count));

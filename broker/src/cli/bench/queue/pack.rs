@@ -55,6 +55,19 @@ pub(super) fn number(bytes: &[u8]) -> Option<u64> {
     }
 }
 
+/// The bytes at the start.
+pub(super) fn bytes(value: &[u8]) -> Option<&[u8]> {
+    let (first, rest) = value.split_first()?;
+    let width = match first {
+        0xC4 => 1,
+        0xC5 => 2,
+        0xC6 => 4,
+        _ => return None,
+    };
+    let (len, rest) = rest.split_at_checked(width)?;
+    rest.get(..len.iter().fold(0, |len, byte| len << 8 | usize::from(*byte)))
+}
+
 /// What stands behind the text `key` in a map whose keys before it have texts, numbers or flags as values.
 pub(super) fn value_of<'a>(map: &'a [u8], key: &str) -> Option<&'a [u8]> {
     let (first, mut rest) = map.split_first()?;

@@ -48,6 +48,37 @@ impl Channel {
     pub(super) fn new(topic: &str, window: usize) -> Self {
         Self { topic: topic.to_owned(), window: Window::new(window), credit: 0, last: None }
     }
+
+    /// What one frame says.
+    pub(super) fn hear_frame(&mut self, frame: &wire::Frame<'_>, out: &mut Vec<u8>) -> Result<Got, Failure> {
+        Ok(match frame.kind {
+            wire::PAYLOAD => {
+                let offset = frame.data().and_then(|data| value_of(data, "offset")).and_then(number);
+                self.last = Some(offset.ok_or_else(|| Failure::new("a delivery without an offset"))?);
+                if let Some(more) = self.window.take() {
+                    put_request_n(out, CHANNEL, more);
+                }
+                Got::Message
+            }
+            REQUEST_N => {
+                self.credit += u64::from(requested(frame.body));
+                self.settle(out);
+                Got::Other
+            }
+            wire::KEEPALIVE if frame.has(wire::RESPOND) => {
+                wire::answer_keepalive(out, frame);
+                Got::Other
+            }
+            wire::KEEPALIVE => Got::Answer,
+            wire::ERROR => return Err(refuse(frame)),
+            _ => Got::Other,
+        })
+    }
+
+    /// Something may be settled: then the group is there.
+    pub(super) fn has_credit(&self) -> bool {
+        self.credit > 0
+    }
 }
 
 impl Consume for Channel {
@@ -70,29 +101,7 @@ impl Consume for Channel {
 
     fn hear(&mut self, link: &mut Link) -> Result<Option<Got>, Failure> {
         let Link { inbox, outbox, .. } = link;
-        let Some(frame) = inbox.next_frame()? else { return Ok(None) };
-        Ok(Some(match frame.kind {
-            wire::PAYLOAD => {
-                let offset = frame.data().and_then(|data| value_of(data, "offset")).and_then(number);
-                self.last = Some(offset.ok_or_else(|| Failure::new("a delivery without an offset"))?);
-                if let Some(more) = self.window.take() {
-                    put_request_n(outbox, CHANNEL, more);
-                }
-                Got::Message
-            }
-            REQUEST_N => {
-                self.credit += u64::from(requested(frame.body));
-                self.settle(outbox);
-                Got::Other
-            }
-            wire::KEEPALIVE if frame.has(wire::RESPOND) => {
-                wire::answer_keepalive(outbox, &frame);
-                Got::Other
-            }
-            wire::KEEPALIVE => Got::Answer,
-            wire::ERROR => return Err(refuse(&frame)),
-            _ => Got::Other,
-        }))
+        inbox.next_frame()?.map(|frame| self.hear_frame(&frame, outbox)).transpose()
     }
 
     /// Without credit it waits for some.

@@ -7,15 +7,16 @@ use towline_service_api::builtin::{ConsumeOptions, Delivery, Message, Receipt, S
 use super::amqp::{self, Frame, put_method, read_frame};
 use super::member::{Consume, Got};
 use super::ours::{Publish, PublishMany};
-use super::pack::{number, put_number, value_of};
+use super::pack::{bytes, number, put_bytes, put_number, value_of};
 use super::pull::Channel;
+use super::queued::{Queued, split};
 use super::rabbitmq::RabbitMq;
 use super::redis::{Redis, read_answer};
 use super::rocketmq::RocketMq;
 use super::stage::Peer;
 use super::{Level, Topics, name};
 use crate::cli::bench::client::Shape;
-use crate::cli::bench::requests::{REQUEST_N, put_payload, put_request_n};
+use crate::cli::bench::requests::{REQUEST_N, put_fnf, put_payload, put_request_n};
 use crate::cli::bench::talk::{Heard, Talk};
 use crate::cli::bench::tests::link_with;
 use crate::cli::bench::wire::{self, Frame as Rsocket};
@@ -130,6 +131,41 @@ fn a_number_is_read_in_any_width() {
         assert_eq!(number(&MessagePack.encode(&value).unwrap()), Some(value));
     }
     assert_eq!(value_of(&[0x81, 0xA1, b'a'], "b"), None, "a map that is cut is no reason to panic");
+}
+
+#[tokio::test]
+async fn a_call_by_way_of_a_topic_says_where_its_answer_goes() {
+    #[derive(serde::Deserialize)]
+    struct Arguments {
+        topic: String,
+        message: Message,
+    }
+    let mut talk = Queued::calls(SHAPE);
+    let mut out = Vec::new();
+    talk.request(&mut out, 9);
+    let arguments: Arguments = MessagePack.decode(frames(&out)[0].data().unwrap()).unwrap();
+    let body = arguments.message.body.unwrap().0;
+    let (service, answer) = split(&body).unwrap();
+    assert_eq!((&arguments.topic[..], answer), ("bench-calls", &[0, 0, 0, 9, 0, 1, 2][..]));
+    assert!(service.starts_with("bench.Answer"), "{service}");
+    assert!((0..=service.len()).all(|cut| split(&body[..cut]).is_none()));
+    let mut come = Vec::new();
+    put_payload(&mut come, 9, wire::NEXT | wire::COMPLETE, b"stored");
+    put_fnf(&mut come, 2, service, answer);
+    let mut link = link_with(&come).await;
+    assert_eq!(talk.hear(&mut link).unwrap(), Some(Heard::Other));
+    assert_eq!(talk.hear(&mut link).unwrap(), Some(Heard::Answer { id: 9, is_right: true }));
+}
+
+#[test]
+fn bytes_of_each_width_are_read_whole_or_not_at_all() {
+    for len in [0, 1, 255, 256, 65_535, 65_536] {
+        let mut wire = Vec::new();
+        put_bytes(&mut wire, &vec![7; len]);
+        assert_eq!(bytes(&wire).map(<[u8]>::len), Some(len));
+        assert_eq!(bytes(&wire[..wire.len() - 1]), None, "{len}");
+    }
+    assert_eq!(bytes(&[0xA1, 0]), None, "a text");
 }
 
 #[test]
