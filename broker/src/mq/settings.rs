@@ -32,6 +32,11 @@ pub(crate) struct GroupRest {
     pub options: ConsumeOptions,
 }
 
+/// A limit that is one: 0 is none.
+pub(crate) fn limit(limit: Option<u64>) -> Option<u64> {
+    limit.filter(|limit| *limit > 0)
+}
+
 /// A configuration with every field set.
 pub(crate) fn filled(config: &TopicConfig, disk: u64) -> TopicConfig {
     TopicConfig {

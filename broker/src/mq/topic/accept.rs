@@ -224,8 +224,7 @@ impl Topic {
     pub(super) fn check_depth(&self, intake: &mut Intake, messages: u64, bytes: u64) -> Result<(), QueueError> {
         if !intake.allows(messages, bytes) {
             let config = self.config();
-            let limit = |limit: Option<u64>| limit.filter(|limit| *limit > 0);
-            let limits = (limit(config.max_depth_messages), limit(config.max_depth_bytes));
+            let limits = (settings::limit(config.max_depth_messages), settings::limit(config.max_depth_bytes));
             if limits == (None, None) {
                 intake.allow(u64::MAX, u64::MAX);
                 return Ok(());

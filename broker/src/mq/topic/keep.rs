@@ -2,15 +2,11 @@
 
 use super::Topic;
 use crate::mq::refusal;
+use crate::mq::settings::limit;
 use crate::store::{Limits, Offset, Op, Receipt};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use towline_service_api::builtin::{OnFull, QueueError, TopicConfig};
-
-/// A limit, if there is one.
-fn set(limit: Option<u64>) -> Option<u64> {
-    limit.filter(|limit| *limit > 0)
-}
 
 impl Topic {
     /// Gives up what retention says, but for what groups need, unless they are to be passed over. If it did, the receipt of
@@ -29,10 +25,10 @@ impl Topic {
         self.given_up.store(view.floor, Ordering::Relaxed);
         let config = self.config();
         let mut to = view.floor;
-        if let Some(age) = set(config.retention_ms) {
+        if let Some(age) = limit(config.retention_ms) {
             to = to.max(self.older_than(age, view.floor, view.visible).await?);
         }
-        to = to.max(self.too_much(&config));
+        to = to.max(self.too_much(limit(config.retention_messages), limit(config.retention_bytes)));
         let needed = self.groups().iter().map(|group| group.next()).min();
         if config.keep_until_acked == Some(true) {
             to = to.min(needed.unwrap_or(to));
@@ -46,30 +42,34 @@ impl Topic {
     /// Nothing is given up, and no group is to be looked at: seen without a look at the store, as most topics are most of the
     /// time.
     fn keeps_all(&self) -> bool {
-        let rest = self.rest.read();
-        let config = &rest.config;
-        let is_young =
-            set(config.retention_ms).is_none() || self.age_due.load(Ordering::Relaxed) > self.shared.clock.now();
-        let has_room = config.on_full != Some(OnFull::DropOldest);
-        is_young
-            && has_room
-            && self.too_much(config) <= self.given_up.load(Ordering::Relaxed)
+        // No other lock is taken under this one.
+        let (age, messages, bytes, on_full) = {
+            let config = &self.rest.read().config;
+            let bytes = limit(config.retention_bytes);
+            (limit(config.retention_ms), limit(config.retention_messages), bytes, config.on_full)
+        };
+        let is_looked_up = || self.age_due.load(Ordering::Relaxed) > self.shared.clock.now();
+        let too_old = || self.aged_to.load(Ordering::Relaxed);
+        let given_up = self.given_up.load(Ordering::Relaxed);
+        on_full != Some(OnFull::DropOldest)
+            && (age.is_none() || is_looked_up() && too_old() <= given_up)
+            && self.too_much(messages, bytes) <= given_up
             && self.groups.read().is_empty()
     }
 
     /// Up to here there are more messages, or bytes, than retention allows.
-    fn too_much(&self, config: &TopicConfig) -> Offset {
-        let intake = self.intake.lock();
-        let messages = set(config.retention_messages).map(|messages| intake.offset_of_last_messages(messages));
-        let bytes = set(config.retention_bytes).map(|bytes| intake.offset_of_last(bytes));
+    fn too_much(&self, messages: Option<u64>, bytes: Option<u64>) -> Offset {
+        let messages = messages.map(|messages| self.intake.lock().offset_of_last_messages(messages));
+        let bytes = bytes.map(|bytes| self.intake.lock().offset_of_last(bytes));
         messages.max(bytes).unwrap_or_default()
     }
 
-    /// The first offset that is younger than `age`; looked up only once the oldest message can be older.
+    /// The first offset that is younger than `age`; looked up only once another message can be older.
     async fn older_than(&self, age: u64, floor: Offset, visible: Offset) -> Result<Offset, QueueError> {
         let now = self.shared.clock.now();
         if self.age_due.load(Ordering::Relaxed) > now {
-            return Ok(floor);
+            // What was too old then, and could not be given up, still is.
+            return Ok(floor.max(self.aged_to.load(Ordering::Relaxed)));
         }
         // What comes later is no older than now.
         let (mut to, mut due) = (floor, now.saturating_add(age));
@@ -86,6 +86,7 @@ impl Topic {
         let rest = self.rest.read();
         if rest.config.retention_ms == Some(age) {
             self.age_due.store(due.max(now + 1), Ordering::Relaxed);
+            self.aged_to.store(to, Ordering::Relaxed);
         }
         Ok(to)
     }
@@ -107,7 +108,7 @@ impl Topic {
     /// Where a topic that drops its oldest messages is to begin.
     fn overflow(&self, floor: Offset, config: &TopicConfig) -> Offset {
         // A little more than has to be, so that not every message makes room for itself alone.
-        let limit = |limit: Option<u64>| set(limit).map(|limit| limit - limit / 16);
+        let limit = |of: Option<u64>| limit(of).map(|limit| limit - limit / 16);
         let intake = self.intake.lock();
         let (depth, depth_bytes) = self.depth(&intake, floor);
         let mut to = floor;
@@ -157,5 +158,46 @@ impl Topic {
         }
         self.commit(ops).await?;
         Ok(view.head - view.floor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::metrics::{QueueMeters, recorder};
+    use crate::mq::Queues;
+    use crate::mq::queues::Limits;
+    use crate::store::MemoryStore;
+    use std::sync::Arc;
+    use std::time::Duration;
+    use tokio::time::sleep;
+    use towline_service_api::builtin::{ConsumeOptions, Message, Start, TopicConfig};
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_too_old_while_a_group_needed_it_goes_once_none_does() {
+        const MINUTE: Duration = Duration::from_secs(60);
+        const AGE: u64 = 10 * 60 * 1000;
+        let (store, meters) = (Arc::new(MemoryStore::new()), Arc::new(QueueMeters::new(&recorder())));
+        let limits = Limits { volume: 1 << 30, intake: 1 << 20, ahead: 1 << 20 };
+        let queues = Queues::open(store, meters, limits).await.expect("a store");
+        let topic = queues
+            .create("orders", &TopicConfig { retention_ms: Some(AGE), ..TopicConfig::default() })
+            .await
+            .expect("made");
+        let options = ConsumeOptions { start: Some(Start::Earliest), ..ConsumeOptions::default() };
+        topic.ensure_group("billing", &options).await.expect("made");
+        let publish = async || {
+            let message = topic.read(Message::text("x")).expect("a message");
+            topic.accept(vec![message], None).expect("taken").reached().await.expect("stored");
+        };
+        publish().await;
+        sleep(9 * MINUTE).await;
+        publish().await;
+        sleep(2 * MINUTE).await;
+        assert_eq!(topic.status().floor, 0, "the group needs it");
+        topic.delete_group("billing").await.expect("deleted");
+        sleep(Duration::from_secs(3)).await;
+        assert_eq!(topic.status().floor, 1, "the other one is young");
+        sleep(9 * MINUTE).await;
+        assert_eq!(topic.status().floor, 2);
     }
 }

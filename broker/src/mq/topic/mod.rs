@@ -47,7 +47,7 @@ const LEFT_OUT: u64 = 65_536;
 #[repr(C, align(64))]
 pub(crate) struct Topic {
     pub(crate) id: TopicId,
-    /// Beside the rest, if it is no longer than 23 bytes; not behind it, as what compares it loads 32 bytes.
+    /// Here, if it has at most 23 bytes; and before the rest, as a comparison loads 32, which are to be of this line.
     pub(crate) name: SmolStr,
     rules: Rules,
     shared: Arc<Shared>,
@@ -58,8 +58,9 @@ pub(crate) struct Topic {
     creating: tokio::sync::Mutex<()>,
     /// Its messages that are not due yet, once there was one.
     pub(in crate::mq) schedule: tokio::sync::OnceCell<Arc<Schedule>>,
-    /// Before then no message is too old, milliseconds.
+    /// Before then no message from `aged_to` on is too old, milliseconds.
     age_due: AtomicU64,
+    aged_to: AtomicU64,
     /// Its messages are given up to here, or further.
     given_up: AtomicU64,
 }
@@ -95,6 +96,7 @@ impl Topic {
             creating: tokio::sync::Mutex::default(),
             schedule: tokio::sync::OnceCell::new(),
             age_due: AtomicU64::new(0),
+            aged_to: AtomicU64::new(0),
             given_up: AtomicU64::new(0),
         })
     }
@@ -139,6 +141,7 @@ impl Topic {
             let mut there = self.rest.write();
             *there = rest;
             self.age_due.store(0, Ordering::Relaxed);
+            self.aged_to.store(0, Ordering::Relaxed);
         }
         self.intake.lock().look_again();
         Ok(())
