@@ -63,9 +63,12 @@ impl<T> ByTopic<T> {
 
     #[inline]
     pub(crate) fn get_mut(&mut self, topic: TopicId) -> Option<&mut T> {
-        let number = topic.0 / PAGE;
-        let page = if number < NEAR { self.near.get_mut(number as usize)?.as_mut() } else { self.far.get_mut(&number) };
-        page?[slot(topic)].as_mut()
+        self.page_mut(topic.0 / PAGE)?[slot(topic)].as_mut()
+    }
+
+    #[inline]
+    fn page_mut(&mut self, number: u64) -> Option<&mut Page<T>> {
+        if number < NEAR { self.near.get_mut(number as usize)?.as_mut() } else { self.far.get_mut(&number) }
     }
 
     /// What is there; if nothing is, what `make` says is put there.
@@ -87,11 +90,11 @@ impl<T> ByTopic<T> {
 
     pub(crate) fn remove(&mut self, topic: TopicId) -> Option<T> {
         let number = topic.0 / PAGE;
-        let page =
-            if number < NEAR { self.near.get_mut(number as usize)?.as_mut() } else { self.far.get_mut(&number) }?;
+        let page = self.page_mut(number)?;
         let gone = page[slot(topic)].take()?;
+        let is_empty = page.iter().all(Option::is_none);
         self.len -= 1;
-        if page.iter().all(Option::is_none) {
+        if is_empty {
             match number < NEAR {
                 true => self.near[number as usize] = None,
                 false => drop(self.far.remove(&number)),
