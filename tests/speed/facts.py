@@ -27,7 +27,7 @@ def of_the_machine(quick, with_java):
             "rabbitmq": first_match(r"^Version: (\S+)", said("dpkg", "-s", "rabbitmq-server")),
             "rocketmq": first_match(r"<version>(\d+\.\d[^<]*)<", pathlib.Path("tests/speed/rocketmq/pom.xml").read_text()),
             "tonic": locked("tonic", "tests/speed/tonic/Cargo.lock"),
-            "java": first_line(said("java", "-version", stream="stderr")) if with_java else "",
+            "jdk": first_line(said("java", "-version", stream="stderr")) if with_java else "",
         },
     }
 

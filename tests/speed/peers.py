@@ -156,7 +156,7 @@ class Peers:
             file.write('<configuration><root level="WARN"/></configuration>\n')
         config = os.path.join(folder, "conf", "broker.properties")
         with open(config, "w") as file:
-            # What its own file sets, but for the folder; and as patient as RocketMQ above.
+            # As its own file says, but that the folder is on the disk; and as patient as RocketMQ above.
             file.write(f"brokerClusterName=bench\nbrokerIP1=127.0.0.1\nlistenPort={port}\nbrokerRole=ASYNC_MASTER\n"
                        f"useReentrantLockWhenPutMessage=true\nstorePathRootDir={folder}/store\n"
                        f"storePathCommitLog={folder}/store/commitlog\n"

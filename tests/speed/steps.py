@@ -24,6 +24,8 @@ PATIENCE = 3 * 3600
 # Above this a round does not count, as in `towline bench`.
 FOREIGN_LIMIT = 0.5
 ENOUGH_ROUNDS = 3
+# Seconds after which what it takes for a call stays as it is.
+DEFIBUS_WARM = 120
 SCHEMES = {"nats": "nats", "rsocket_rust": "rsocket", "java": "broker", "profiled": "broker", "defibus": "defibus"}
 
 
@@ -94,15 +96,18 @@ def peer(name, process):
     return f"{name}={SCHEMES.get(name, name)}://{process.address}?pid={process.pid}"
 
 
-def beside_java(name, more=()):
-    """Calls beside a peer that runs in Java, warmed up."""
+def beside_java(name, more=(), seconds=30):
+    """Calls beside a peer that runs in Java, loaded before for so long, and ended afterwards."""
 
     def take(peers, log, quick):
         process = peers.start(name)
         if process is None:
             return {"failed": peers.failed[name]}
-        warm_up(["rpc", *more, "--peer", peer(name, process)], log, quick)
-        return compared("rpc", [name], more)(peers, log, quick)
+        try:
+            warm_up(["rpc", *more, "--peer", peer(name, process)], log, quick, seconds)
+            return compared("rpc", [name], more)(peers, log, quick)
+        finally:
+            peers.end(name)
 
     return take
 
@@ -119,9 +124,9 @@ def publish_beside_rocketmq(peers, log, quick):
         peers.end("rocketmq")
 
 
-def warm_up(load, log, quick):
+def warm_up(load, log, quick, seconds=30):
     """Loads all sides before they are measured: what runs in Java is compiled while it runs."""
-    bench([*load, "--rounds", "1", "--seconds", "3" if quick else "30"], log)
+    bench([*load, "--rounds", "1", "--seconds", "3" if quick else str(seconds)], log)
 
 
 def idle(connections, of=None):
@@ -309,8 +314,8 @@ def recorded(whom, log, load):
 ALL = [
     Step("rpc", compared("rpc", ["nats", "rsocket_rust"], ["--preset", "marks"])),
     Step("half", compared("rpc", [], ["--rate", "half"])),
-    Step("defibus", beside_java("defibus"), needs="defibus"),
-    Step("defibus_queued", beside_java("defibus", ["--target", "queued"]), needs="defibus"),
+    Step("defibus", beside_java("defibus", seconds=DEFIBUS_WARM), needs="defibus"),
+    Step("defibus_queued", beside_java("defibus", ["--folder", "target/speed/scratch", "--target", "queued"], DEFIBUS_WARM), needs="defibus"),
     Step("stream", compared("stream", ["nats", "rsocket_rust"])),
     Step("fnf", compared("fnf", ["nats", "rsocket_rust"])),
     Step("publish", topics("publish", {"redis": "redis_always", "jetstream": "jetstream_always", "rabbitmq": "rabbitmq"})),

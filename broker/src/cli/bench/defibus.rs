@@ -12,7 +12,9 @@ use tokio::net::TcpStream;
 use super::Failure;
 use super::children::{self, Child};
 use super::client::Shape;
-use super::remoting::{Command, LIKE, QUEUES, SUCCESS, header_before_id, message_fields, put_command, read_command};
+use super::remoting::{
+    Command, LIKE, QUEUES, SEND, SUCCESS, header_before_id, message_fields, put_command, read_command,
+};
 use super::rsocket::data;
 use super::talk::{Heard, Talk};
 use super::wire::Link;
@@ -28,7 +30,6 @@ const PULL: u16 = 11;
 const MAKE_TOPIC: u16 = 17;
 const NEXT_OFFSET: u16 = 30;
 const HEARTBEAT: u16 = 34;
-const SEND: u16 = 310;
 const SEND_ANSWER: u16 = 403;
 /// What the broker pushes.
 const ANSWER: i32 = 400;

@@ -1,6 +1,7 @@
 //! What the verbs that compare sides have in common: their arguments, and a run from start to report.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
@@ -52,9 +53,9 @@ impl FlowArgs {
         Window { warmup: self.warmup, measured: self.seconds, threads: self.threads as usize }
     }
 
-    pub(super) async fn stage(&self, target: Target, shape: Shape) -> Result<Stage, Failure> {
+    pub(super) async fn stage(&self, target: Target, folder: Option<&Path>, shape: Shape) -> Result<Stage, Failure> {
         let running = self.broker.zip(self.broker_pid);
-        Stage::set(&Cast { target, running, serve_args: &self.serve_arg, peers: &self.peer }, shape).await
+        Stage::set(&Cast { target, running, serve_args: &self.serve_arg, peers: &self.peer, folder }, shape).await
     }
 
     /// All rounds of one shape.
@@ -84,7 +85,7 @@ impl FlowArgs {
         flow: Flow,
         marks: &[Mark],
     ) -> Result<(), Failure> {
-        let stage = self.stage(Target::Broker, shape).await?;
+        let stage = self.stage(Target::Broker, None, shape).await?;
         let comparison = self.compare(&stage, shape, flow).await?;
         let sides = stage.sides.iter().map(|side| side.name.clone()).collect();
         self.report(&Run { verb, unit, yardstick: RELAY, sides }, &[comparison], marks)

@@ -11,6 +11,8 @@ use serde_json::Value;
 
 use super::Failure;
 
+/// SEND_MESSAGE_V2: see [`message_fields`].
+pub(super) const SEND: u16 = 310;
 /// Of an answer; others say what was not done.
 pub(super) const SUCCESS: i32 = 0;
 /// Topics that are not there are made like this one.

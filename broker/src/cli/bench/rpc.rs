@@ -1,5 +1,6 @@
 //! `towline bench rpc`: request-response through the broker, the yardstick and peers, in turn.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -91,6 +92,9 @@ pub(super) struct RpcArgs {
     /// Bytes of data in one fragment of a request and of an answer; 0: no fragments
     #[arg(long, default_value_t = 0, value_parser = whole(0, 16_000_000))]
     fragment: u64,
+    /// Where durable topics of `--target queued` lie, in a folder that is removed at the end [default: here]
+    #[arg(long)]
+    folder: Option<PathBuf>,
     #[command(flatten)]
     flow: FlowArgs,
 }
@@ -154,6 +158,12 @@ pub(super) async fn run(args: RpcArgs) -> Result<(), Failure> {
         fragment: args.fragment as usize,
         ..Shape::new(args.connections as usize, args.in_flight as usize, args.size as usize)
     };
+    let is_plain = one == Shape::new(one.connections, one.in_flight, one.size) && args.flow.metadata == Metadata::Typed;
+    if args.target == Target::Queued && (!is_plain || args.preset == Some(Preset::Curves)) {
+        return Err(Failure::new(
+            "calls by way of a topic have no services, instances, fragments or metadata of their own",
+        ));
+    }
     let shapes = args.preset.map_or_else(|| vec![one], Preset::shapes);
     let shapes = shapes.into_iter().map(|shape| Shape { metadata: args.flow.metadata, ..shape });
     // A broker that knows 100,000 services is another one; and each of a curve's points is to start alike.
@@ -164,7 +174,7 @@ pub(super) async fn run(args: RpcArgs) -> Result<(), Failure> {
         if !is_shared || stage.is_none() {
             // The one before ends first.
             drop(stage.take());
-            stage = Some(args.flow.stage(args.target, shape).await?);
+            stage = Some(args.flow.stage(args.target, args.folder.as_deref(), shape).await?);
         }
         let Some(stage) = &stage else { continue };
         if let Some(rate) = args.rate {

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::str::FromStr;
 
 use clap::ValueEnum;
@@ -160,7 +161,8 @@ impl Side {
                 client::measure(at, shape, window, processes, move || DeFiBus::calls(shape)).await
             }
             (Ends::Queued, Flow::Calls) => {
-                client::measure(at, shape, window, processes, move || Queued::calls(shape)).await
+                let sample = client::measure(at, shape, window, processes, move || Queued::calls(shape)).await?;
+                queued::settled(at).await.map(|()| sample)
             }
             (Ends::Queued | Ends::DeFiBus, _) => Err(Failure::new("only calls go by way of a topic")),
         }
@@ -200,6 +202,8 @@ pub(super) struct Cast<'a> {
     /// Further arguments for one that is started.
     pub(super) serve_args: &'a [String],
     pub(super) peers: &'a [Peer],
+    /// In which durable topics are kept, in a folder of their own.
+    pub(super) folder: Option<&'a Path>,
 }
 
 impl Stage {
@@ -207,8 +211,9 @@ impl Stage {
         let echo = responder::start_listening(shape).await?;
         let relay = yardstick::start(echo.address()).await?;
         let (echo_at, relay_at) = ((echo.address(), echo.pid()), (relay.address(), relay.pid()));
-        let mut children = vec![echo, relay];
+        // It goes after those that write to it.
         let mut folder = None;
+        let mut children = vec![echo, relay];
         let mut found = vec![("A".to_owned(), relay_at, Ends::Rsocket)];
         let (at, ends) = match cast.target {
             Target::Direct => (echo_at, Ends::Rsocket),
@@ -219,7 +224,7 @@ impl Stage {
                     None => {
                         let mut args = cast.serve_args.to_vec();
                         if cast.target == Target::Queued {
-                            let data = folder.insert(Folder::make(None)?).path().display().to_string();
+                            let data = folder.insert(Folder::make(cast.folder)?).path().display().to_string();
                             args.extend(["--data".to_owned(), data]);
                         }
                         let broker = start_broker(&args, shape.services).await?;

@@ -17,7 +17,7 @@ use tokio::time::{Instant, interval_at};
 use super::member::{Consume, Got};
 use super::ours::{self, publish_of};
 use super::pack::{bytes, value_of};
-use super::pull::Channel;
+use super::pull::{Channel, GROUP};
 use super::{Level, Topics};
 use crate::cli::bench::Failure;
 use crate::cli::bench::children::{self, Child};
@@ -112,6 +112,11 @@ pub(in crate::cli::bench) async fn serve(broker: SocketAddr) -> Result<(), Failu
             _ = keepalive.tick() => wire::put_keepalive(&mut responder.link.outbox, true, b""),
         }
     }
+}
+
+/// Waits until all requests that came are settled; a failure if some are not.
+pub(in crate::cli::bench) async fn settled(broker: SocketAddr) -> Result<(), Failure> {
+    ours::settled(broker, TOPIC, GROUP).await
 }
 
 struct Responder {

@@ -3,12 +3,10 @@
 use super::{Topics, name};
 use crate::cli::bench::Failure;
 use crate::cli::bench::client::Shape;
-use crate::cli::bench::remoting::{QUEUES, SUCCESS, header_before_id, message_fields, put_command, read_command};
+use crate::cli::bench::remoting::{QUEUES, SEND, SUCCESS, header_before_id, message_fields, put_command, read_command};
 use crate::cli::bench::rsocket::data;
 use crate::cli::bench::talk::{Heard, Talk};
 use crate::cli::bench::wire::Link;
-
-const SEND: u16 = 310;
 
 /// Messages to the queues of all topics in turn.
 #[derive(Debug)]
