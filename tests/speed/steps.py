@@ -25,7 +25,7 @@ PATIENCE = 3 * 3600
 FOREIGN_LIMIT = 0.5
 ENOUGH_ROUNDS = 3
 # Seconds after which what it takes for a call stays as it is.
-DEFIBUS_WARM = 120
+DEFIBUS_WARM = 60
 SCHEMES = {"nats": "nats", "rsocket_rust": "rsocket", "java": "broker", "profiled": "broker", "defibus": "defibus"}
 
 
