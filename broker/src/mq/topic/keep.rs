@@ -172,13 +172,47 @@ mod tests {
     use tokio::time::sleep;
     use towline_service_api::builtin::{ConsumeOptions, Message, Start, TopicConfig};
 
+    async fn queues() -> Arc<Queues> {
+        let (store, meters) = (Arc::new(MemoryStore::new()), Arc::new(QueueMeters::new(&recorder())));
+        let limits = Limits { volume: 1 << 30, intake: 1 << 20, ahead: 1 << 20 };
+        Queues::open(store, meters, limits).await.expect("a store")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_topic_is_passed_over_while_nothing_is_too_much_or_too_old_and_it_has_no_group() {
+        let queues = queues().await;
+        let config = TopicConfig { retention_messages: Some(2), ..TopicConfig::default() };
+        let topic = queues.create("orders", &config).await.expect("made");
+        let publish = async || {
+            let message = topic.read(Message::text("x")).expect("a message");
+            topic.accept(vec![message], None).expect("taken").reached().await.expect("stored");
+        };
+        assert!(!topic.keeps_all(), "it was never looked at");
+        let looked_at = || sleep(Duration::from_secs(3));
+        looked_at().await;
+        assert!(topic.keeps_all());
+        for _ in 0..2 {
+            publish().await;
+        }
+        assert!(topic.keeps_all(), "there is room for two");
+        publish().await;
+        assert!(!topic.keeps_all(), "one is too much");
+        looked_at().await;
+        assert_eq!((topic.status().floor, topic.keeps_all()), (1, true));
+        topic.ensure_group("billing", &ConsumeOptions::default()).await.expect("made");
+        assert!(!topic.keeps_all(), "its oldest message is looked at");
+        topic.delete_group("billing").await.expect("deleted");
+        assert!(topic.keeps_all());
+        sleep(Duration::from_secs(72 * 3_600)).await;
+        looked_at().await;
+        assert_eq!((topic.status().floor, topic.keeps_all()), (3, true), "all were too old");
+    }
+
     #[tokio::test(start_paused = true)]
     async fn what_was_too_old_while_a_group_needed_it_goes_once_none_does() {
         const MINUTE: Duration = Duration::from_secs(60);
         const AGE: u64 = 10 * 60 * 1000;
-        let (store, meters) = (Arc::new(MemoryStore::new()), Arc::new(QueueMeters::new(&recorder())));
-        let limits = Limits { volume: 1 << 30, intake: 1 << 20, ahead: 1 << 20 };
-        let queues = Queues::open(store, meters, limits).await.expect("a store");
+        let queues = queues().await;
         let topic = queues
             .create("orders", &TopicConfig { retention_ms: Some(AGE), ..TopicConfig::default() })
             .await
