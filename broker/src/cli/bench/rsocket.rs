@@ -114,6 +114,16 @@ pub(super) fn hello(out: &mut Vec<u8>) {
     wire::put_setup(out, "bench-requester", fastrand::u128(..), []);
 }
 
+/// What a broker may say to any client: KEEPALIVE, which is answered, LEASE, METADATA_PUSH; ERROR is a failure.
+pub(super) fn hear_rest(frame: &Frame<'_>, out: &mut Vec<u8>) -> Result<Heard, Failure> {
+    match frame.kind {
+        wire::KEEPALIVE => wire::answer_keepalive(out, frame),
+        wire::ERROR => return Err(refuse(frame)),
+        _ => {}
+    }
+    Ok(Heard::Other)
+}
+
 /// ERROR ends a measurement.
 pub(super) fn refuse(frame: &Frame<'_>) -> Failure {
     Failure::new(format!("stream {}: {}", frame.stream_id, frame.error_text()))
@@ -168,13 +178,7 @@ impl Talk for Calls {
                 let is_right = frame.has(wire::NEXT | wire::COMPLETE) && before + len == self.size;
                 Heard::Answer { id, is_right }
             }
-            wire::KEEPALIVE => {
-                wire::answer_keepalive(&mut link.outbox, &frame);
-                Heard::Other
-            }
-            wire::ERROR => return Err(refuse(&frame)),
-            // LEASE, METADATA_PUSH and what else a broker may say to any client.
-            _ => Heard::Other,
+            _ => hear_rest(&frame, &mut link.outbox)?,
         }))
     }
 
@@ -228,12 +232,7 @@ impl Talk for Messages {
                 self.come = come;
                 Heard::Answer { id: frame.stream_id, is_right }
             }
-            wire::KEEPALIVE => {
-                wire::answer_keepalive(&mut link.outbox, &frame);
-                Heard::Other
-            }
-            wire::ERROR => return Err(refuse(&frame)),
-            _ => Heard::Other,
+            _ => hear_rest(&frame, &mut link.outbox)?,
         }))
     }
 
@@ -292,13 +291,8 @@ impl Talk for Streams {
                     && frame.data().is_some_and(|data| data.len() == self.size);
                 Heard::Item { is_right }
             }
-            wire::KEEPALIVE => {
-                wire::answer_keepalive(&mut link.outbox, &frame);
-                Heard::Other
-            }
-            wire::ERROR => return Err(refuse(&frame)),
             CANCEL => return Err(Failure::new("a stream was cancelled by its responder")),
-            _ => Heard::Other,
+            _ => hear_rest(&frame, &mut link.outbox)?,
         }))
     }
 

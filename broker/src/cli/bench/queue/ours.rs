@@ -14,7 +14,7 @@ use super::{ASKED_WITHIN, DIGITS, FILLED_WITHIN, FILLING, Topics, name};
 use crate::cli::bench::Failure;
 use crate::cli::bench::client::{self, Shape};
 use crate::cli::bench::requests::{REQUEST_N, put_payload, requested};
-use crate::cli::bench::rsocket::{Template, data, hello, refuse};
+use crate::cli::bench::rsocket::{Template, data, hear_rest, hello};
 use crate::cli::bench::talk::{Heard, Talk};
 use crate::cli::bench::wire::{self, Link};
 
@@ -139,12 +139,7 @@ impl Talk for Calls {
                 let is_right = frame.has(wire::NEXT | wire::COMPLETE) && frame.data().is_some();
                 Heard::Answer { id: frame.stream_id, is_right }
             }
-            wire::KEEPALIVE => {
-                wire::answer_keepalive(&mut link.outbox, &frame);
-                Heard::Other
-            }
-            wire::ERROR => return Err(refuse(&frame)),
-            _ => Heard::Other,
+            _ => hear_rest(&frame, &mut link.outbox)?,
         }))
     }
 
@@ -215,12 +210,7 @@ impl Talk for PublishMany {
                 self.send_held(outbox);
                 Heard::Other
             }
-            wire::KEEPALIVE => {
-                wire::answer_keepalive(outbox, &frame);
-                Heard::Other
-            }
-            wire::ERROR => return Err(refuse(&frame)),
-            _ => Heard::Other,
+            _ => hear_rest(&frame, outbox)?,
         }))
     }
 

@@ -23,7 +23,7 @@ use crate::cli::bench::Failure;
 use crate::cli::bench::children::{self, Child};
 use crate::cli::bench::client::Shape;
 use crate::cli::bench::requests::put_fnf;
-use crate::cli::bench::rsocket::{REQUEST_FNF, Template, data, refuse};
+use crate::cli::bench::rsocket::{REQUEST_FNF, Template, data, hear_rest};
 use crate::cli::bench::talk::{Heard, Talk};
 use crate::cli::bench::wire::{self, Link};
 
@@ -73,13 +73,8 @@ impl Talk for Queued {
                 let (id, data) = answer.ok_or_else(|| Failure::new("an answer without an id"))?;
                 Heard::Answer { id: u32::from_be_bytes(*id), is_right: data.len() == self.size }
             }
-            wire::KEEPALIVE => {
-                wire::answer_keepalive(outbox, &frame);
-                Heard::Other
-            }
-            wire::ERROR => return Err(refuse(&frame)),
-            // It is stored.
-            _ => Heard::Other,
+            // A receipt, too: it is stored.
+            _ => hear_rest(&frame, outbox)?,
         }))
     }
 
